@@ -1,0 +1,2 @@
+//! The `troupe` program.
+fn main() {}

@@ -1,0 +1,59 @@
+//! Events: what a front end sees.
+
+use crate::{CallId, Line};
+use serde::{Deserialize, Serialize};
+
+/// Which output of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Something that can be read again elsewhere and may therefore be dropped when the reader is slow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Progress {
+    /// A running call printed something; the whole is in `<call id>.out` beside the log.
+    CallOutput {
+        /// The call.
+        call: CallId,
+        /// Which output.
+        stream: OutputStream,
+        /// Where the text starts in the call's output, in bytes.
+        offset: u64,
+        /// The text, lossy UTF-8.
+        text: String,
+    },
+    /// An actor of this session was started again after a failure.
+    ActorRestarted {
+        /// Its path in the tree.
+        path: String,
+        /// How it ended.
+        reason: String,
+    },
+}
+
+/// What a front end sees, in an unbroken sequence of durable events with progress between them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A line of the log.
+    Durable(Line),
+    /// Progress of a durable event.
+    Progress(Progress),
+    /// A line of the log that cannot be used.
+    Skipped {
+        /// Where it starts in the log, in bytes.
+        offset: u64,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// The session was closed. Nothing follows.
+    Closed {
+        /// Why, where it was not asked for.
+        reason: Option<String>,
+    },
+}

@@ -1,0 +1,39 @@
+//! The words the whole company speaks: ids, items, operations, records and events.
+//!
+//! Plain data with pinned JSON forms and nothing else: no actor, no clock beyond the ids, no I/O.
+//! The log, the wire to a front end and the mailboxes all use these types, so each thing has one
+//! form. Forms are versioned ([`FORMAT`]); readers ignore fields they do not know and turn a
+//! record they cannot use into a visible [`Event::Skipped`].
+
+mod approval;
+mod event;
+mod ids;
+mod item;
+mod model;
+mod op;
+mod outcome;
+mod record;
+mod settings;
+mod usage;
+
+#[cfg(test)]
+mod tests;
+
+pub use approval::{ApprovalAsk, ApprovalPolicy, Decision, Granular};
+pub use event::{Event, OutputStream, Progress};
+pub use ids::{CallId, IdError, OpId, RequestId, SessionId, TurnId};
+pub use item::{
+    AssistantItem, CallInput, CallItem, Content, ContextItem, ContextKind, Item, Opaque,
+    OpaqueItem, OutputItem, ReasoningItem, Role, SummaryItem, UserItem, Wire,
+};
+pub use model::{ModelEvent, ModelRequest, ToolKind, ToolSpec, Traits};
+pub use op::{Op, Submission};
+pub use outcome::{ErrorClass, Failure, Outcome};
+pub use record::{
+    ApprovalAnswered, ApprovalAsked, CallDetail, CallFinished, CallRequested, CallStarted, Channel,
+    Checkpoint, Compacted, FORMAT, FileChanged, ItemAdded, ItemCompleted, Level, Line, LineError,
+    Mended, Notice, OpAccepted, PlanStep, PlanUpdated, Record, RequestFinished, RequestOutcome,
+    RequestStarted, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished, TurnStarted,
+};
+pub use settings::{ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns};
+pub use usage::Usage;

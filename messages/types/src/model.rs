@@ -1,0 +1,107 @@
+//! What is asked of a model and what comes back, in no provider's own form.
+
+use crate::{Item, RequestId, SessionId, Usage};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// How a tool's arguments are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ToolKind {
+    /// JSON after a schema.
+    Function {
+        /// The JSON Schema, as text.
+        schema: String,
+    },
+    /// Free text; on wires without custom tools, a function with one string `input`.
+    Custom {
+        /// A Lark grammar of the text.
+        grammar: String,
+    },
+}
+
+/// What a tool promises; decides what may run beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Traits {
+    /// Changes nothing: may run beside other read-only calls.
+    ReadOnly,
+    /// May change something: runs alone, in order.
+    Effects,
+}
+
+/// A tool as the model is told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolSpec {
+    /// Its name.
+    pub name: String,
+    /// What it does and how to use it.
+    pub description: String,
+    /// How its arguments are written.
+    pub kind: ToolKind,
+    /// What it promises.
+    pub traits: Traits,
+}
+
+/// One request to a model.
+#[derive(Debug, Clone)]
+pub struct ModelRequest {
+    /// The session; also the prompt-cache key.
+    pub session: SessionId,
+    /// This request.
+    pub request: RequestId,
+    /// The model's name.
+    pub model: String,
+    /// The base instructions.
+    pub instructions: Arc<str>,
+    /// The context, normalised: every call has its output right in it.
+    pub items: Vec<Arc<Item>>,
+    /// The tools offered; empty offers none.
+    pub tools: Arc<[ToolSpec]>,
+    /// Reasoning effort.
+    pub effort: Option<String>,
+    /// Reasoning summaries.
+    pub summary: Option<String>,
+    /// Verbosity.
+    pub verbosity: Option<String>,
+    /// A JSON Schema for the final answer.
+    pub output_schema: Option<serde_json::Value>,
+}
+
+/// What a model's stream says, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelEvent {
+    /// The server accepted the request and answers.
+    Opened {
+        /// The provider's id of the response.
+        response: Option<String>,
+    },
+    /// More text of the item at `index` (its place in the answer, from 0).
+    Text {
+        /// The item's place in the answer.
+        index: u32,
+        /// The text.
+        delta: String,
+    },
+    /// More reasoning of the item at `index`.
+    Reasoning {
+        /// The item's place in the answer.
+        index: u32,
+        /// The text.
+        delta: String,
+    },
+    /// The item at `index` is complete: an assistant, reasoning, call or opaque item.
+    ItemDone {
+        /// The item's place in the answer.
+        index: u32,
+        /// The item.
+        item: Item,
+    },
+    /// The answer is complete. Nothing follows.
+    Completed {
+        /// Tokens, where the provider tells.
+        usage: Option<Usage>,
+        /// `Some(false)`: the model wants to go on although it called no tool.
+        end_turn: Option<bool>,
+    },
+}

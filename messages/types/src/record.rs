@@ -1,0 +1,495 @@
+//! Records: the lines of a session's log, which are also its durable events.
+//!
+//! A line is `{"seq":7,"at":1764090000123,"v":1,"kind":"CallStarted","body":{…}}` and a newline:
+//! its number from 0 without gaps, milliseconds since 1970, the version of the form, the kind and
+//! the kind's own body.
+
+use crate::{
+    ApprovalAsk, CallId, CallItem, Content, Decision, Failure, Item, OpId, Outcome, RequestId,
+    SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::path::PathBuf;
+
+/// The version of the line's form that this program writes.
+pub const FORMAT: u32 = 1;
+
+/// A line that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It is not JSON of the expected form.
+    #[error("not a line of a session log: {0}")]
+    Form(#[from] serde_json::Error),
+    /// It was written by a later version.
+    #[error("written in form {0}, this program reads up to {FORMAT}: use a newer troupe")]
+    Version(u32),
+    /// Its kind is unknown.
+    #[error("unknown kind of record `{0}`")]
+    Kind(String),
+}
+
+/// One line of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Its number, from 0, without gaps.
+    pub seq: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub at: u64,
+    /// What it says.
+    pub record: Record,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    seq: u64,
+    at: u64,
+    v: u32,
+    #[serde(borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+impl Line {
+    /// Reads a line (without or with its newline).
+    ///
+    /// # Errors
+    /// When it is not JSON of the form, of a later version, or of an unknown kind.
+    pub fn parse(text: &str) -> Result<Self, LineError> {
+        let head: Head<'_> = serde_json::from_str(text)?;
+        if head.v > FORMAT {
+            return Err(LineError::Version(head.v));
+        }
+        let record = Record::parse(&head.kind, head.body.get())?;
+        Ok(Self { seq: head.seq, at: head.at, record })
+    }
+
+    /// Writes the line, with its newline.
+    ///
+    /// # Errors
+    /// Only if a value cannot be written as JSON.
+    pub fn render(&self) -> Result<String, serde_json::Error> {
+        let mut out = format!(
+            "{{\"seq\":{},\"at\":{},\"v\":{FORMAT},\"kind\":\"{}\",\"body\":",
+            self.seq,
+            self.at,
+            self.record.kind()
+        );
+        self.record.render_body(&mut out)?;
+        out.push_str("}\n");
+        Ok(out)
+    }
+}
+
+macro_rules! records {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What a line says.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Record {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Record {
+            /// The kind's name, as it stands in the log.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$name(_) => stringify!($name),)* }
+            }
+
+            /// Every kind's name.
+            pub const KINDS: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            fn parse(kind: &str, body: &str) -> Result<Self, LineError> {
+                match kind {
+                    $(stringify!($name) => Ok(Self::$name(serde_json::from_str(body)?)),)*
+                    other => Err(LineError::Kind(other.to_owned())),
+                }
+            }
+
+            fn render_body(&self, out: &mut String) -> Result<(), serde_json::Error> {
+                match self {
+                    $(Self::$name(body) => out.push_str(&serde_json::to_string(body)?),)*
+                }
+                Ok(())
+            }
+        }
+
+        $(impl From<$name> for Record {
+            fn from(body: $name) -> Self {
+                Self::$name(body)
+            }
+        })*
+    };
+}
+
+records! {
+    /// The first line.
+    SessionCreated,
+    /// A process opened the session, or its settings changed.
+    SessionOpened,
+    /// An operation was accepted.
+    OpAccepted,
+    /// A turn began.
+    TurnStarted,
+    /// The host or the user added an item to the context.
+    ItemAdded,
+    /// A request to the model began.
+    RequestStarted,
+    /// Some text of an answer that is still coming; the completed item replaces it.
+    TextPart,
+    /// The model completed an item that is not a call.
+    ItemCompleted,
+    /// The model completed a call.
+    CallRequested,
+    /// A person is asked about a call.
+    ApprovalAsked,
+    /// The question was answered.
+    ApprovalAnswered,
+    /// A call is about to take effect.
+    CallStarted,
+    /// A call ended.
+    CallFinished,
+    /// The plan changed.
+    PlanUpdated,
+    /// A request to the model ended.
+    RequestFinished,
+    /// Something the user should know.
+    Notice,
+    /// A summary replaced the earlier context.
+    Compacted,
+    /// A turn ended.
+    TurnFinished,
+    /// Where the context stands in the log.
+    Checkpoint,
+    /// An incomplete last line was cut off.
+    Mended,
+}
+
+/// Body of [`Record::SessionCreated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionCreated {
+    /// The session.
+    pub session: SessionId,
+    /// The session it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<SessionId>,
+    /// The front end that made it (`exec`, `tui`, `library` …).
+    pub source: String,
+    /// The working directory.
+    pub cwd: PathBuf,
+    /// The version of the program.
+    pub version: String,
+}
+
+/// Body of [`Record::SessionOpened`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// The settings from here on.
+    pub settings: SessionSettings,
+}
+
+/// Body of [`Record::OpAccepted`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OpAccepted {
+    /// The operation.
+    pub submission: Submission,
+}
+
+/// Body of [`Record::TurnStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnStarted {
+    /// The turn.
+    pub turn: TurnId,
+    /// The operation that began it.
+    pub op: OpId,
+    /// The provider's id.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+}
+
+/// Body of [`Record::ItemAdded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemAdded {
+    /// The operation whose text it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub op: Option<OpId>,
+    /// The item.
+    pub item: Item,
+}
+
+/// Body of [`Record::RequestStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestStarted {
+    /// The request.
+    pub request: RequestId,
+    /// Its turn.
+    pub turn: TurnId,
+    /// Whether it asks for a summary of the context.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub compaction: bool,
+}
+
+/// What a text belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// The answer.
+    Answer,
+    /// The reasoning.
+    Reasoning,
+}
+
+/// Body of [`Record::TextPart`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextPart {
+    /// The request.
+    pub request: RequestId,
+    /// The item's place in the answer.
+    pub index: u32,
+    /// What it belongs to.
+    pub channel: Channel,
+    /// The text that follows the earlier parts.
+    pub text: String,
+}
+
+/// Body of [`Record::ItemCompleted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemCompleted {
+    /// The request.
+    pub request: RequestId,
+    /// The item's place in the answer.
+    pub index: u32,
+    /// The item.
+    pub item: Item,
+}
+
+/// Body of [`Record::CallRequested`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRequested {
+    /// The request.
+    pub request: RequestId,
+    /// The call's place in the answer.
+    pub index: u32,
+    /// The call.
+    pub item: CallItem,
+}
+
+/// Body of [`Record::ApprovalAsked`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalAsked {
+    /// The call.
+    pub call: CallId,
+    /// What is asked.
+    pub ask: ApprovalAsk,
+}
+
+/// Body of [`Record::ApprovalAnswered`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalAnswered {
+    /// The call.
+    pub call: CallId,
+    /// The answer.
+    pub decision: Decision,
+}
+
+/// What a call does, for front ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum CallDetail {
+    /// A command.
+    Command {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// Where it runs.
+        cwd: PathBuf,
+        /// Its exit status, once known; 128 + n after signal n.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        /// Processes it left behind, which were ended.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        strays: u32,
+    },
+    /// A patch.
+    Patch {
+        /// The files.
+        changes: Vec<FileChanged>,
+    },
+    /// Any other tool.
+    Tool {
+        /// What it does, in one line (`read src/main.rs`).
+        summary: String,
+    },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+/// One file of a patch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChanged {
+    /// The file.
+    pub path: PathBuf,
+    /// `add`, `delete` or `update`.
+    pub kind: String,
+    /// Where it was moved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<PathBuf>,
+    /// The change as a unified diff.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub diff: String,
+}
+
+/// Body of [`Record::CallStarted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStarted {
+    /// The call.
+    pub call: CallId,
+    /// What it does.
+    pub detail: CallDetail,
+}
+
+/// Body of [`Record::CallFinished`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallFinished {
+    /// The call.
+    pub call: CallId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the model is shown.
+    pub content: Vec<Content>,
+    /// What it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<CallDetail>,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+}
+
+/// How far a step of the plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Not begun.
+    Pending,
+    /// Under way.
+    InProgress,
+    /// Done.
+    Completed,
+}
+
+/// One step of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanStep {
+    /// What is to be done.
+    pub step: String,
+    /// How far it is.
+    pub status: StepStatus,
+}
+
+/// Body of [`Record::PlanUpdated`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanUpdated {
+    /// The call that changed it.
+    pub call: CallId,
+    /// What the model says about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
+    /// The whole plan.
+    pub plan: Vec<PlanStep>,
+}
+
+/// How a request to the model ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum RequestOutcome {
+    /// The whole answer is there.
+    Completed,
+    /// The stream broke; what had arrived counts, and the turn goes on with a new request.
+    Cut {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be had.
+    Failed(Failure),
+    /// The user stopped it.
+    Cancelled,
+}
+
+/// Body of [`Record::RequestFinished`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFinished {
+    /// The request.
+    pub request: RequestId,
+    /// How it ended.
+    pub result: RequestOutcome,
+    /// Tokens, where the provider tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// `Some(false)`: the model wants to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_turn: Option<bool>,
+    /// How many attempts were broken off and taken up again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u32,
+}
+
+/// How much a notice matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Passing: something is tried again.
+    Retry,
+    /// Worth knowing.
+    Warning,
+    /// Something went wrong.
+    Error,
+}
+
+/// Body of [`Record::Notice`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// How much it matters.
+    pub level: Level,
+    /// The text.
+    pub text: String,
+}
+
+/// Body of [`Record::Compacted`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// The items that are the context from here on.
+    pub replacement: Vec<Item>,
+}
+
+/// Body of [`Record::TurnFinished`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnFinished {
+    /// The turn.
+    pub turn: TurnId,
+    /// How it ended.
+    pub result: Outcome,
+    /// Tokens of the whole session so far.
+    pub usage: Usage,
+}
+
+/// Body of [`Record::Checkpoint`]: enough to rebuild the state without the lines before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Checkpoint {
+    /// Where the lines that make the context start, in bytes: the first absolute, then distances.
+    pub context: Vec<u64>,
+    /// The rest of the state, as the conversation wrote it (JSON).
+    pub state: String,
+}
+
+/// Body of [`Record::Mended`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mended {
+    /// How many bytes were cut.
+    pub bytes: u64,
+    /// The file beside the log that keeps them.
+    pub kept_in: String,
+}

@@ -1,0 +1,140 @@
+//! One attempt: the request, its deadlines, and the answer fed through a reader.
+//!
+//! No task is spawned: the stream owns the connection, and dropping it closes the connection.
+//! Everything in a piece of the answer is decoded at once and then handed out without waiting.
+
+use crate::{EventStream, ModelError, endpoint::Endpoint, events::Flow, failure, http, http::Http, reader::Reader};
+use reqwest::{Response, Url, header::HeaderMap};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout, timeout_at};
+use troupe_types::{ErrorClass, ModelEvent};
+
+/// How long the end of a complete answer is awaited, so that its connection can be used again.
+const DRAIN: Duration = Duration::from_millis(20);
+
+/// How long usage figures are awaited after the last word of an answer.
+const TRAILER: Duration = Duration::from_secs(5);
+
+/// A request ready to be sent.
+pub(crate) struct Unsent {
+    pub(crate) http: Http,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+/// The events of one attempt.
+pub(crate) fn exchange(endpoint: Arc<Endpoint>, unsent: Unsent, reader: Reader) -> EventStream {
+    let phase = Phase::Unsent(Box::new(unsent));
+    let exchange = Exchange { endpoint, reader, phase, failed: None };
+    Box::pin(futures_util::stream::unfold(exchange, |mut exchange| async move {
+        exchange.next().await.map(|event| (event, exchange))
+    }))
+}
+
+/// A stream that only fails.
+pub(crate) fn failed(error: ModelError) -> EventStream {
+    Box::pin(futures_util::stream::iter([Err(error)]))
+}
+
+enum Phase {
+    Unsent(Box<Unsent>),
+    /// The server accepted; the instant is the limit of the first byte.
+    Opening(Response, Instant),
+    Reading(Response),
+    /// Complete: the rest of the body is read away, then this is said.
+    Closing(Response, ModelEvent),
+    Over,
+}
+
+struct Exchange {
+    endpoint: Arc<Endpoint>,
+    reader: Reader,
+    phase: Phase,
+    failed: Option<ModelError>,
+}
+
+impl Exchange {
+    async fn next(&mut self) -> Option<Result<ModelEvent, ModelError>> {
+        loop {
+            if let Some(event) = self.reader.events.pop() {
+                return Some(Ok(event));
+            }
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
+            let stepped = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Unsent(unsent) => self.send(*unsent).await,
+                Phase::Opening(response, until) => {
+                    let limit = until.saturating_duration_since(Instant::now());
+                    self.read(response, limit, failure::late_first_byte).await
+                }
+                Phase::Reading(response) => {
+                    let idle = self.endpoint.idle_timeout;
+                    let limit = if self.reader.nearly_done() { idle.min(TRAILER) } else { idle };
+                    self.read(response, limit, failure::idle).await
+                }
+                Phase::Closing(response, last) => {
+                    drain(response).await;
+                    return Some(Ok(last));
+                }
+                Phase::Over => return None,
+            };
+            match stepped {
+                Ok(phase) => self.phase = phase,
+                Err(error) => self.failed = Some(error),
+            }
+        }
+    }
+
+    async fn send(&mut self, unsent: Unsent) -> Result<Phase, ModelError> {
+        let endpoint = &self.endpoint;
+        let client = unsent
+            .http
+            .client(&unsent.url, endpoint.connect_timeout)
+            .map_err(|error| ModelError::never(ErrorClass::Config, error.to_string()))?;
+        let until = Instant::now() + endpoint.first_byte_timeout;
+        let request = client.post(unsent.url.clone()).headers(unsent.headers).body(unsent.body);
+        let response = timeout_at(until, request.send())
+            .await
+            .map_err(|_| failure::late_first_byte(endpoint))?
+            .map_err(|error| failure::unreachable(endpoint, &unsent.url, error))?;
+        if !response.status().is_success() {
+            return Err(failure::refused(endpoint, response).await);
+        }
+        Ok(Phase::Opening(response, until))
+    }
+
+    async fn read(
+        &mut self,
+        mut response: Response,
+        limit: Duration,
+        late: fn(&Endpoint) -> ModelError,
+    ) -> Result<Phase, ModelError> {
+        let piece = match timeout(limit, response.chunk()).await {
+            Ok(Ok(piece)) => piece,
+            // Nothing but figures was missing: that is as good as the end.
+            _ if self.reader.nearly_done() => None,
+            Ok(Err(error)) => {
+                let cause = self.endpoint.redact(&http::causes(&error.without_url()));
+                return Err(ModelError::cut(&self.endpoint, Some(&cause)));
+            }
+            Err(_) => return Err(late(&self.endpoint)),
+        };
+        let Some(piece) = piece else {
+            let last = self.reader.end(failure::content_type(&response))?;
+            return Ok(Phase::Closing(response, last));
+        };
+        Ok(match self.reader.feed(&piece)? {
+            Flow::More => Phase::Reading(response),
+            Flow::Done(last) => Phase::Closing(response, last),
+        })
+    }
+}
+
+/// Reads the rest of a complete answer, which is almost always here already.
+async fn drain(mut response: Response) {
+    let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+    // A server that holds the connection open only costs its reuse.
+    let _ = timeout(DRAIN, rest).await;
+}

@@ -1,0 +1,93 @@
+//! Everything that can go wrong with a request, as [`ModelError`]s with a text that helps.
+
+mod body;
+mod retry_after;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use body::ServerError;
+pub(crate) use status::{in_stream, refused};
+
+use crate::{ModelError, endpoint::Endpoint, http::causes, sse::MAX_EVENT};
+use reqwest::{Response, Url, header::CONTENT_TYPE};
+use troupe_types::ErrorClass;
+
+/// No connection, or it broke before there was an answer.
+pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error) -> ModelError {
+    let (host, port) =
+        (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+    let at = format!("{} at {host}:{port}", endpoint.name);
+    let limit = endpoint.connect_timeout;
+    let key = endpoint.url_key();
+    if error.is_connect() && error.is_timeout() {
+        return ModelError::backoff(
+            ErrorClass::Network,
+            format!(
+                "cannot reach {at}: no connection within {limit:?} (`{}`); the URL is set by `{key}`",
+                endpoint.config_key("connect_timeout_ms"),
+            ),
+        );
+    }
+    let cause = endpoint.redact(&causes(&error.without_url()));
+    let hint = if cause.contains("ertificate") {
+        "if your own authority signed it, name its PEM file in SSL_CERT_FILE; the URL is set by"
+    } else {
+        "is it running? the URL is set by"
+    };
+    ModelError::backoff(
+        ErrorClass::Network,
+        format!("cannot reach {at}: {cause}; {hint} `{key}`"),
+    )
+}
+
+/// The server took the request and said nothing.
+pub(crate) fn late_first_byte(endpoint: &Endpoint) -> ModelError {
+    let key = endpoint.config_key("first_byte_timeout_ms");
+    let (name, limit) = (&endpoint.name, endpoint.first_byte_timeout);
+    ModelError::backoff(
+        ErrorClass::Timeout,
+        format!("{name}: no answer within {limit:?} (`{key}`)"),
+    )
+}
+
+/// The server stopped in the middle.
+pub(crate) fn idle(endpoint: &Endpoint) -> ModelError {
+    let key = endpoint.config_key("stream_idle_timeout_ms");
+    let (name, limit) = (&endpoint.name, endpoint.idle_timeout);
+    ModelError::backoff(
+        ErrorClass::Timeout,
+        format!("{name}: nothing more arrived for {limit:?} (`{key}`)"),
+    )
+}
+
+/// A single event is beyond all reason.
+pub(crate) fn too_large(endpoint: &Endpoint) -> ModelError {
+    let mib = MAX_EVENT >> 20;
+    ModelError::never(
+        ErrorClass::Server,
+        format!("{}: one event of the answer is larger than {mib} MiB", endpoint.name),
+    )
+}
+
+/// The server answered with success and something that is no answer.
+pub(crate) fn not_events(endpoint: &Endpoint, content_type: &str) -> ModelError {
+    let (name, key) = (&endpoint.name, endpoint.url_key());
+    let message = format!(
+        "{name}: the answer ({content_type}) holds no event that can be understood; does `{key}` name an API (it mostly ends in /v1)?"
+    );
+    if content_type.starts_with("text/html") {
+        ModelError::never(ErrorClass::InvalidRequest, message)
+    } else {
+        ModelError::backoff(ErrorClass::Network, message)
+    }
+}
+
+/// The content type of an answer, for error texts.
+pub(crate) fn content_type(response: &Response) -> &str {
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("no content type")
+}

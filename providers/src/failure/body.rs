@@ -1,0 +1,110 @@
+//! What a server says about an error, in any of the shapes servers use.
+
+use serde_json::Value;
+
+/// Text kept of a body that has no known shape, in bytes.
+const MAX_TEXT: usize = 1000;
+
+/// What is known of an error.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ServerError {
+    /// The server's text; empty if there is none.
+    pub(crate) message: String,
+    /// Every code, type and status word, in lower case, separated by blanks.
+    pub(crate) codes: String,
+    /// When a used-up quota is renewed, in seconds since 1970.
+    pub(crate) resets_at: Option<u64>,
+}
+
+impl ServerError {
+    /// Reads a response body.
+    pub(crate) fn from_body(body: &[u8]) -> Self {
+        match serde_json::from_slice::<Value>(body) {
+            Ok(value) => Self::from_value(&value),
+            Err(_) => Self { message: plain(&String::from_utf8_lossy(body)), ..Self::default() },
+        }
+    }
+
+    /// Reads a JSON error, or the object around it.
+    pub(crate) fn from_value(value: &Value) -> Self {
+        let mut error = Self::default();
+        error.read(value, 0);
+        if error.message.is_empty() && !value.is_null() {
+            error.message = clip(&value.to_string());
+        }
+        error.codes.make_ascii_lowercase();
+        error
+    }
+
+    /// Whether one of the codes is one of these.
+    pub(crate) fn has_code(&self, wanted: &[&str]) -> bool {
+        self.codes.split(' ').any(|code| wanted.contains(&code))
+    }
+
+    fn read(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::String(text) => self.take_text(text),
+            Value::Array(parts) => {
+                if let Some(first) = parts.first().filter(|_| depth < 4) {
+                    self.read(first, depth + 1);
+                }
+            }
+            Value::Object(fields) => {
+                for name in ["code", "type", "status"] {
+                    match fields.get(name) {
+                        Some(Value::String(code)) => self.add_code(code),
+                        Some(Value::Number(code)) => self.add_code(&code.to_string()),
+                        _ => {}
+                    }
+                }
+                self.resets_at = self.resets_at.or(fields.get("resets_at").and_then(Value::as_u64));
+                for name in ["error", "errors", "message", "detail", "msg", "error_description"] {
+                    if let Some(inner) = fields.get(name).filter(|_| depth < 4) {
+                        self.read(inner, depth + 1);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take_text(&mut self, text: &str) {
+        if !self.message.is_empty() {
+            return;
+        }
+        // Gateways put the JSON of the server behind them into their own message.
+        match serde_json::from_str::<Value>(text) {
+            Ok(inner @ Value::Object(_)) => self.read(&inner, 1),
+            _ => self.message = clip(text.trim()),
+        }
+    }
+
+    fn add_code(&mut self, code: &str) {
+        if !self.codes.is_empty() {
+            self.codes.push(' ');
+        }
+        self.codes.push_str(code);
+    }
+}
+
+/// A body that is no JSON: its text, or the title of a page.
+fn plain(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").and_then(|start| {
+        let start = start + "<title>".len();
+        lower[start..].find("</title>").map(|length| &text[start..start + length])
+    });
+    match title {
+        Some(title) => clip(title.trim()),
+        None if lower.trim_start().starts_with('<') => String::new(),
+        None => clip(text.trim()),
+    }
+}
+
+fn clip(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}

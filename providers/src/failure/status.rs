@@ -1,0 +1,194 @@
+//! Errors a server reports, by status or inside a stream.
+
+use super::{body::ServerError, content_type, retry_after};
+use crate::{
+    ModelError, Retry,
+    endpoint::{Endpoint, WireApi},
+};
+use reqwest::{Response, StatusCode, header::LOCATION};
+use std::time::{Duration, SystemTime};
+use tokio::time::timeout;
+use troupe_types::ErrorClass;
+
+/// Body read of a refusal, in bytes, and the time for it.
+const MAX_BODY: usize = 64 << 10;
+const BODY_LIMIT: Duration = Duration::from_secs(10);
+
+const QUOTA: [&str; 7] = [
+    "usage_limit_reached",
+    "insufficient_quota",
+    "usage_not_included",
+    "billing_hard_limit_reached",
+    "quota_exceeded",
+    "insufficient_credits",
+    "billing_error",
+];
+const WINDOW_CODES: [&str; 3] =
+    ["context_length_exceeded", "exceed_context_size_error", "exceed_context_size"];
+const WINDOW_WORDS: [&str; 8] = [
+    "context_length_exceeded",
+    "maximum context length",
+    "exceeds the available context",
+    "exceed_context_size",
+    "greater than the context length",
+    "context window",
+    "prompt is too long",
+    "exceeds the context",
+];
+const IMAGE_WORDS: [&str; 3] =
+    ["does not represent a valid image", "invalid image", "could not process image"];
+
+/// The server answered with a status other than success.
+pub(crate) async fn refused(endpoint: &Endpoint, mut response: Response) -> ModelError {
+    let status = response.status();
+    let after = retry_after::from_headers(response.headers(), SystemTime::now());
+    if status.is_redirection() {
+        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("?");
+        return moved(endpoint, status, to);
+    }
+    let html = content_type(&response).starts_with("text/html");
+    let mut body = Vec::new();
+    let _ = timeout(BODY_LIMIT, async {
+        while let Ok(Some(piece)) = response.chunk().await {
+            body.extend_from_slice(&piece[..piece.len().min(MAX_BODY - body.len())]);
+            if body.len() == MAX_BODY {
+                break;
+            }
+        }
+    })
+    .await;
+    let said = ServerError::from_body(&body);
+    let mut error = by_status(endpoint, status, &said, after, html);
+    error.failure.message = endpoint.redact(&error.failure.message);
+    error.status = Some(status.as_u16());
+    error
+}
+
+fn moved(endpoint: &Endpoint, status: StatusCode, to: &str) -> ModelError {
+    let mut error = ModelError::never(
+        ErrorClass::InvalidRequest,
+        endpoint.redact(&format!(
+            "{}: moved to {to} ({status}); redirects are not followed, set `{}`",
+            endpoint.name,
+            endpoint.url_key()
+        )),
+    );
+    error.status = Some(status.as_u16());
+    error
+}
+
+fn by_status(
+    endpoint: &Endpoint,
+    status: StatusCode,
+    said: &ServerError,
+    after: Option<Duration>,
+    html: bool,
+) -> ModelError {
+    let name = &endpoint.name;
+    let text = if said.message.is_empty() {
+        format!("{name}: {status}")
+    } else {
+        format!("{name}: {} ({status})", said.message)
+    };
+    let wait = after.map_or(Retry::Backoff, Retry::After);
+    match status.as_u16() {
+        401 | 403 => ModelError::never(ErrorClass::Auth, unauthorised(endpoint, &text)),
+        402 => ModelError::never(ErrorClass::Quota, text),
+        429 if said.has_code(&QUOTA) => {
+            ModelError::never(ErrorClass::Quota, with_reset(text, said.resets_at))
+        }
+        429 => {
+            let wait = after.or_else(|| retry_after::from_text(&said.message));
+            ModelError::new(ErrorClass::RateLimit, wait.map_or(Retry::Backoff, Retry::After), text)
+        }
+        408 | 409 | 425 => ModelError::new(ErrorClass::Server, wait, text),
+        // llama.cpp and some gateways report an overlong prompt as their own failure.
+        _ if is_window(said) => ModelError::never(ErrorClass::ContextWindow, text),
+        500.. => ModelError::new(ErrorClass::Server, wait, text),
+        404 | 405 => ModelError::never(ErrorClass::InvalidRequest, not_found(endpoint, text, html)),
+        _ => ModelError::never(ErrorClass::InvalidRequest, with_image_hint(text)),
+    }
+}
+
+fn unauthorised(endpoint: &Endpoint, text: &str) -> String {
+    let key = endpoint.config_key("env_key");
+    match (&endpoint.key_env, &endpoint.key) {
+        (Some(env), Some(_)) => format!("{text}; is the key in {env} (`{key}`) right?"),
+        (Some(env), None) => format!("{text}; set {env} to a key (`{key}`)"),
+        (None, Some(_)) => format!("{text}; is the key right?"),
+        (None, None) => format!("{text}; no key was sent: name its variable in `{key}`"),
+    }
+}
+
+fn with_reset(text: String, resets_at: Option<u64>) -> String {
+    let now = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_secs());
+    match resets_at.filter(|&at| at > now) {
+        Some(at) => format!("{text}; renewed in {} min", (at - now).div_ceil(60)),
+        None => text,
+    }
+}
+
+fn not_found(endpoint: &Endpoint, text: String, html: bool) -> String {
+    if html || endpoint.wire == WireApi::Responses {
+        let other = if endpoint.wire == WireApi::Responses { "chat" } else { "responses" };
+        format!(
+            "{text}; is `{}` right (it mostly ends in /v1), and does the server speak this wire (`{} = \"{other}\"` is the other)?",
+            endpoint.url_key(),
+            endpoint.config_key("wire_api"),
+        )
+    } else {
+        text
+    }
+}
+
+fn with_image_hint(text: String) -> String {
+    let lower = text.to_ascii_lowercase();
+    if IMAGE_WORDS.iter().any(|words| lower.contains(words)) {
+        format!("{text}; an image of the conversation cannot be read by the model")
+    } else {
+        text
+    }
+}
+
+fn is_window(said: &ServerError) -> bool {
+    let text = said.message.to_ascii_lowercase();
+    said.has_code(&WINDOW_CODES) || WINDOW_WORDS.iter().any(|words| text.contains(words))
+}
+
+/// An error object inside a stream or document that began with success.
+pub(crate) fn in_stream(endpoint: &Endpoint, said: &ServerError) -> ModelError {
+    let name = &endpoint.name;
+    let text = match said.message.as_str() {
+        "" => format!("{name}: the answer failed ({})", said.codes),
+        message => format!("{name}: {message}"),
+    };
+    let mut error = by_code(endpoint, said, text);
+    error.failure.message = endpoint.redact(&error.failure.message);
+    error
+}
+
+fn by_code(endpoint: &Endpoint, said: &ServerError, text: String) -> ModelError {
+    const INVALID: [&str; 5] =
+        ["invalid_prompt", "bio_policy", "cyber_policy", "content_filter", "content_policy_violation"];
+    const REFUSED: [&str; 5] =
+        ["400", "404", "422", "invalid_request_error", "badrequesterror"];
+    const AUTH: [&str; 5] =
+        ["401", "403", "invalid_api_key", "authentication_error", "permission_error"];
+    const LIMIT: [&str; 3] = ["rate_limit_exceeded", "rate_limit_error", "429"];
+    if said.has_code(&QUOTA) || said.has_code(&["402"]) {
+        ModelError::never(ErrorClass::Quota, with_reset(text, said.resets_at))
+    } else if is_window(said) {
+        ModelError::never(ErrorClass::ContextWindow, text)
+    } else if said.has_code(&INVALID) {
+        ModelError::never(ErrorClass::InvalidRequest, text)
+    } else if said.has_code(&LIMIT) {
+        let wait = retry_after::from_text(&said.message).map_or(Retry::Backoff, Retry::After);
+        ModelError::new(ErrorClass::RateLimit, wait, text)
+    } else if said.has_code(&AUTH) {
+        ModelError::never(ErrorClass::Auth, unauthorised(endpoint, &text))
+    } else if said.has_code(&REFUSED) {
+        ModelError::never(ErrorClass::InvalidRequest, with_image_hint(text))
+    } else {
+        ModelError::backoff(ErrorClass::Server, text)
+    }
+}

@@ -1,0 +1,159 @@
+//! The shared HTTP clients: built when first needed, kept by what they can do.
+//!
+//! A plain `http://` client loads no certificate authorities and costs about 0.1 ms. The client
+//! for `https://` loads the system's authorities once (some milliseconds), on first use. At most
+//! one client per (TLS, proxy, connect limit) exists; in practice one or two.
+
+use crate::{ConnectError, endpoint::Endpoint};
+use reqwest::{Certificate, Client, Url};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What the clients may use. Read from the environment by the caller, never here.
+#[derive(Debug, Clone, Default)]
+pub struct HttpOptions {
+    /// Use the proxy of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) for hosts other
+    /// than this machine.
+    pub proxy_from_env: bool,
+    /// A PEM file of certificate authorities trusted beside the system's (`SSL_CERT_FILE`,
+    /// `TROUPE_CA_CERTIFICATE`).
+    pub ca_file: Option<PathBuf>,
+    /// The `User-Agent`; `troupe/<version>` if absent.
+    pub user_agent: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ClientKind {
+    tls: bool,
+    proxy: bool,
+    connect_timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    options: HttpOptions,
+    clients: Mutex<Vec<(ClientKind, Client)>>,
+}
+
+/// The shared HTTP clients. Cheap to make and to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Http(Arc<Inner>);
+
+impl Http {
+    /// Clients with these options; none is built yet.
+    #[must_use]
+    pub fn new(options: HttpOptions) -> Self {
+        Self(Arc::new(Inner { options, clients: Mutex::default() }))
+    }
+
+    /// Builds the client an endpoint needs, so that the first request does not wait for it: worth
+    /// a thread's while for `https://`.
+    ///
+    /// # Errors
+    /// As the first request would: an unusable URL or file of certificate authorities.
+    pub fn prepare(&self, endpoint: &Endpoint) -> Result<(), ConnectError> {
+        let url = parse_url(endpoint, &endpoint.base_url)?;
+        self.client(&url, endpoint.connect_timeout).map(|_| ())
+    }
+
+    pub(crate) fn client(
+        &self,
+        url: &Url,
+        connect_timeout: Duration,
+    ) -> Result<Client, ConnectError> {
+        let kind = ClientKind {
+            tls: url.scheme() == "https",
+            // A proxy cannot reach this machine, whatever NO_PROXY says.
+            proxy: self.0.options.proxy_from_env && !is_loopback(url),
+            connect_timeout,
+        };
+        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kind) {
+            return Ok(client.clone());
+        }
+        let client = build(&self.0.options, kind)?;
+        clients.push((kind, client.clone()));
+        Ok(client)
+    }
+}
+
+fn build(options: &HttpOptions, kind: ClientKind) -> Result<Client, ConnectError> {
+    // Fails if one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let agent = options.user_agent.as_deref().unwrap_or(concat!("troupe/", env!("CARGO_PKG_VERSION")));
+    let mut builder = Client::builder()
+        .user_agent(agent)
+        .http1_only()
+        .connect_timeout(kind.connect_timeout)
+        .tcp_keepalive(Duration::from_secs(30))
+        // A redirect would carry the prompt to a host nobody named.
+        .redirect(reqwest::redirect::Policy::none());
+    if !kind.proxy {
+        builder = builder.no_proxy();
+    }
+    // A plain connection through a proxy is still a plain connection.
+    builder = match (&options.ca_file, kind.tls) {
+        (_, false) => builder.tls_certs_only(Vec::<Certificate>::new()),
+        (Some(path), true) => builder.tls_certs_merge(read_ca(path)?),
+        (None, true) => builder,
+    };
+    builder.build().map_err(|error| ConnectError::Client { cause: causes(&error) })
+}
+
+fn read_ca(path: &std::path::Path) -> Result<Vec<Certificate>, ConnectError> {
+    let fail = |cause: String| ConnectError::Ca { path: path.display().to_string(), cause };
+    let pem = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| fail(causes(&error)))?;
+    if found.is_empty() {
+        return Err(fail("no PEM certificate in it".to_owned()));
+    }
+    Ok(found)
+}
+
+/// The URL, checked to be one that can be asked.
+pub(crate) fn parse_url(endpoint: &Endpoint, text: &str) -> Result<Url, ConnectError> {
+    let fail = |cause: String| ConnectError::Url {
+        url: endpoint.redact(text),
+        cause,
+        key: endpoint.url_key(),
+    };
+    let url = Url::parse(text.trim()).map_err(|error| fail(error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(fail("it must start with http:// or https://".to_owned()));
+    }
+    Ok(url)
+}
+
+/// `{base_url}/{path}?{query}`. A base that was pasted with the last path on it is forgiven.
+pub(crate) fn request_url(endpoint: &Endpoint, path: &str) -> Result<Url, ConnectError> {
+    let mut url = parse_url(endpoint, &endpoint.base_url)?;
+    let base = url.path().trim_end_matches('/');
+    let base = base.strip_suffix(path).map_or(base, |rest| rest.trim_end_matches('/')).to_owned();
+    url.set_path(&format!("{base}/{path}"));
+    for (name, value) in &endpoint.query {
+        url.query_pairs_mut().append_pair(name, value);
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// An error and its sources in one line, without the URL (it may hold a key) and repetitions.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !texts.iter().any(|known| known.contains(&text)) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    texts.join(": ")
+}

@@ -1,0 +1,106 @@
+//! The bytes of one answer, in order, into events: no network, no clock.
+//!
+//! The first byte that is not white space tells a JSON document (from a server that does not
+//! stream) from a stream of events.
+
+use crate::{
+    ModelError,
+    endpoint::Endpoint,
+    events::{Decode, Events, Flow},
+    failure,
+    sse::{MAX_EVENT, SseParser, TooLarge},
+};
+use std::sync::Arc;
+use troupe_types::ModelEvent;
+
+#[derive(Debug, PartialEq)]
+enum Form {
+    Unknown,
+    Stream,
+    Document,
+}
+
+/// Reads one answer.
+pub(crate) struct Reader {
+    /// What has been read but not taken.
+    pub(crate) events: Events,
+    endpoint: Arc<Endpoint>,
+    decoder: Box<dyn Decode>,
+    parser: SseParser,
+    form: Form,
+    document: Vec<u8>,
+}
+
+impl Reader {
+    pub(crate) fn new(endpoint: Arc<Endpoint>, decoder: Box<dyn Decode>) -> Self {
+        Self {
+            events: Events::default(),
+            endpoint,
+            decoder,
+            parser: SseParser::default(),
+            form: Form::Unknown,
+            document: Vec::new(),
+        }
+    }
+
+    /// Whether everything but usage figures has arrived, so that silence is no failure.
+    pub(crate) fn nearly_done(&self) -> bool {
+        self.decoder.nearly_done()
+    }
+
+    /// Takes the next piece.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<Flow, ModelError> {
+        if self.form == Form::Unknown {
+            self.form = match piece.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                Some(b'{' | b'[') => Form::Document,
+                Some(_) => Form::Stream,
+                None => return Ok(Flow::More),
+            };
+        }
+        if self.form == Form::Stream {
+            return self.decode(|parser, sink| parser.feed(piece, sink));
+        }
+        if self.document.len() + piece.len() > MAX_EVENT {
+            return Err(failure::too_large(&self.endpoint));
+        }
+        self.document.extend_from_slice(piece);
+        Ok(Flow::More)
+    }
+
+    /// The bytes are over. `content_type` is for the error text.
+    pub(crate) fn end(&mut self, content_type: &str) -> Result<ModelEvent, ModelError> {
+        let flow = if self.form == Form::Document {
+            self.decoder.document(&self.document, &mut self.events)?
+        } else {
+            match self.decode(SseParser::finish)? {
+                Flow::More => self.decoder.end(&mut self.events)?,
+                done @ Flow::Done(_) => done,
+            }
+        };
+        match flow {
+            Flow::Done(last) => Ok(last),
+            Flow::More if self.form == Form::Unknown || self.decoder.understood() => {
+                Err(ModelError::cut(&self.endpoint, None))
+            }
+            Flow::More => Err(failure::not_events(&self.endpoint, content_type)),
+        }
+    }
+
+    /// Runs the parser over its input and the decoder over every event of it, up to the last one.
+    fn decode(
+        &mut self,
+        parse: impl FnOnce(&mut SseParser, &mut dyn FnMut(&str, &[u8])) -> Result<(), TooLarge>,
+    ) -> Result<Flow, ModelError> {
+        let mut flow = Ok(Flow::More);
+        let (decoder, events) = (&mut self.decoder, &mut self.events);
+        let parsed = parse(&mut self.parser, &mut |name, data| {
+            if matches!(flow, Ok(Flow::More)) {
+                flow = decoder.event(name, data, events);
+            }
+        });
+        match (flow, parsed) {
+            (Ok(Flow::More), Err(TooLarge)) => Err(failure::too_large(&self.endpoint)),
+            (flow, _) => flow,
+        }
+    }
+}

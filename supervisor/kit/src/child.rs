@@ -1,0 +1,240 @@
+//! Child specs: what a supervisor needs to know to start, restart and stop a role.
+
+use crate::{Backoff, Company, Exit, Mailbox, NodeView, Role, lock, place::Gone, shell};
+use std::{sync::Arc, time::Duration};
+
+/// When a child is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Whenever it ends without having been told to.
+    Permanent,
+    /// When it ends other than by its own will.
+    Transient,
+    /// Never.
+    Temporary,
+}
+
+/// What follows when a child failed too often, or a supervisor among the children gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// Its supervisor gives up too.
+    Escalate,
+    /// The child is closed and the others go on.
+    Close,
+}
+
+/// A role behind its mailbox, whatever its type.
+pub trait Child: Send + Sync {
+    /// Starts an incarnation; `gone` is told once when it and all its tasks are gone.
+    ///
+    /// # Errors
+    /// Gives `gone` back while the place is taken.
+    fn launch(&self, gone: Gone) -> Result<(), Gone>;
+    /// Calls `then` as soon as the place is vacant.
+    fn when_vacant(&self, then: Box<dyn FnOnce() + Send>);
+    /// Orders a stop.
+    fn order_stop(&self);
+    /// Kills the incarnation, and all children if it is a supervisor.
+    fn kill(&self);
+    /// Closes the role for good.
+    fn close(&self);
+    /// The role as part of the live tree.
+    fn view(&self, name: &str) -> NodeView;
+}
+
+struct RoleChild<R: Role> {
+    mailbox: Mailbox<R::Message>,
+    args: R::Args,
+    /// The children, if the role is a supervisor.
+    company: Option<Company>,
+}
+
+impl<R: Role> Child for RoleChild<R> {
+    fn launch(&self, gone: Gone) -> Result<(), Gone> {
+        shell::launch::<R>(&self.mailbox, self.args.clone(), gone)
+    }
+
+    fn when_vacant(&self, then: Box<dyn FnOnce() + Send>) {
+        let mut queue = lock(&self.mailbox.0.queue);
+        if queue.taken {
+            queue.waiting.push(then);
+        } else {
+            drop(queue);
+            then();
+        }
+    }
+
+    fn order_stop(&self) {
+        let mut queue = lock(&self.mailbox.0.queue);
+        queue.stop_ordered = true;
+        queue.wake();
+    }
+
+    fn kill(&self) {
+        if let Some(company) = &self.company {
+            company.kill_all();
+        }
+        let actor = lock(&self.mailbox.0.queue).actor.take();
+        if let Some(actor) = actor {
+            actor.kill();
+        }
+    }
+
+    fn close(&self) {
+        self.mailbox.close();
+        if let Some(company) = &self.company {
+            company.close_all();
+        }
+    }
+
+    fn view(&self, name: &str) -> NodeView {
+        let mut view = self.mailbox.view(name);
+        if let Some(company) = &self.company {
+            view.children = company.views();
+        }
+        view
+    }
+}
+
+/// Told of each exit of a child, by the drop that ends it; see [`SpecBuilder::on_exit`].
+pub(crate) type OnExit = Arc<dyn Fn(&Exit) + Send + Sync>;
+
+/// How a child is started, restarted and stopped.
+pub struct ChildSpec {
+    pub(crate) name: Box<str>,
+    pub(crate) child: Arc<dyn Child>,
+    pub(crate) restart: Restart,
+    pub(crate) backoff: Backoff,
+    pub(crate) grace: Duration,
+    pub(crate) intensity: (u32, Duration),
+    pub(crate) give_up: GiveUp,
+    pub(crate) on_exit: Option<OnExit>,
+    pub(crate) on_restart: Option<OnExit>,
+    launched: bool,
+}
+
+impl std::fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ChildSpec({})", self.name)
+    }
+}
+
+impl ChildSpec {
+    /// A spec for the role behind `mailbox`: permanent, with the default backoff, 2 s of grace,
+    /// giving up after 5 restarts within 10 s.
+    pub fn of<R: Role>(
+        name: impl Into<Box<str>>,
+        mailbox: &Mailbox<R::Message>,
+        args: R::Args,
+    ) -> SpecBuilder {
+        SpecBuilder(Self {
+            name: name.into(),
+            child: Arc::new(RoleChild::<R> { mailbox: mailbox.clone(), args, company: None }),
+            restart: Restart::Permanent,
+            backoff: Backoff::DEFAULT,
+            grace: Duration::from_secs(2),
+            intensity: (5, Duration::from_secs(10)),
+            give_up: GiveUp::Escalate,
+            on_exit: None,
+            on_restart: None,
+            launched: false,
+        })
+    }
+
+    /// A spec for a supervisor.
+    pub fn supervisor(name: impl Into<Box<str>>, company: &Company) -> SpecBuilder {
+        let mut builder = Self::of::<crate::Supervisor>(name, company.mailbox(), company.clone());
+        builder.0.child = Arc::new(RoleChild::<crate::Supervisor> {
+            mailbox: company.mailbox().clone(),
+            args: company.clone(),
+            company: Some(company.clone()),
+        });
+        builder.0.grace = Duration::from_secs(10);
+        builder
+    }
+
+    /// Starts an incarnation; every exit is told to `told` and to the spec's own listener.
+    pub(crate) fn launch(&mut self, told: impl FnOnce(Exit) + Send + 'static) -> bool {
+        self.launched = true;
+        let on_exit = self.on_exit.clone();
+        let gone: Gone = Box::new(move |exit| {
+            if let Some(listener) = on_exit {
+                listener(&exit);
+            }
+            told(exit);
+        });
+        self.child.launch(gone).is_ok()
+    }
+}
+
+impl Drop for ChildSpec {
+    // A child that never ran is told as ended all the same: somebody waits for it.
+    fn drop(&mut self) {
+        if !self.launched
+            && let Some(listener) = &self.on_exit
+        {
+            listener(&Exit::Killed);
+        }
+    }
+}
+
+/// Builds a [`ChildSpec`].
+pub struct SpecBuilder(ChildSpec);
+
+impl SpecBuilder {
+    /// When it is started again.
+    #[must_use]
+    pub fn restart(mut self, restart: Restart) -> Self {
+        self.0.restart = restart;
+        self
+    }
+
+    /// How long restarts wait.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.0.backoff = backoff;
+        self
+    }
+
+    /// How long an ordered stop may take before the child is killed.
+    #[must_use]
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.0.grace = grace;
+        self
+    }
+
+    /// How many restarts within which time are too many.
+    #[must_use]
+    pub fn intensity(mut self, restarts: u32, within: Duration) -> Self {
+        self.0.intensity = (restarts, within);
+        self
+    }
+
+    /// What follows too many restarts.
+    #[must_use]
+    pub fn give_up(mut self, give_up: GiveUp) -> Self {
+        self.0.give_up = give_up;
+        self
+    }
+
+    /// Told of each exit, by the drop that ends the incarnation, and once with [`Exit::Killed`] if
+    /// the child never ran. Must not wait; sends at most a message.
+    #[must_use]
+    pub fn on_exit(mut self, listener: impl Fn(&Exit) + Send + Sync + 'static) -> Self {
+        self.0.on_exit = Some(Arc::new(listener));
+        self
+    }
+
+    /// Told when the child is started again, with the exit before. Must not wait.
+    #[must_use]
+    pub fn on_restart(mut self, listener: impl Fn(&Exit) + Send + Sync + 'static) -> Self {
+        self.0.on_restart = Some(Arc::new(listener));
+        self
+    }
+
+    /// The spec.
+    #[must_use]
+    pub fn build(self) -> ChildSpec {
+        self.0
+    }
+}

@@ -1,0 +1,120 @@
+//! The root: starts the top supervisor, starts it again if it crashes, and tells when it is over.
+
+use crate::{Company, Exit, NodeView, Phase, lock, place::Gone, shell, supervisor::Supervisor};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::{runtime::Handle, sync::watch};
+
+/// Restarts of the root supervisor that are too many, and within which time.
+const INTENSITY: (usize, Duration) = (5, Duration::from_secs(10));
+
+struct Shared {
+    company: Company,
+    runtime: Handle,
+    ended: watch::Sender<Option<Exit>>,
+    recent: Mutex<VecDeque<Instant>>,
+    restarts: Mutex<(u64, Option<String>)>,
+}
+
+/// A running company.
+#[derive(Clone)]
+pub struct Root(Arc<Shared>);
+
+impl Root {
+    /// Starts the company's supervisor on the current tokio runtime.
+    #[must_use]
+    pub fn start(company: Company) -> Self {
+        let (ended, _) = watch::channel(None);
+        let root = Self(Arc::new(Shared {
+            company,
+            runtime: Handle::current(),
+            ended,
+            recent: Mutex::default(),
+            restarts: Mutex::default(),
+        }));
+        root.launch();
+        root
+    }
+
+    fn launch(&self) {
+        let root = self.clone();
+        let gone: Gone = Box::new(move |exit| root.on_gone(exit));
+        // Drops may run on any thread.
+        let _runtime = self.0.runtime.enter();
+        let company = &self.0.company;
+        if shell::launch::<Supervisor>(company.mailbox(), company.clone(), gone).is_err() {
+            self.end(Exit::Failed("the root's place is taken".to_owned()));
+        }
+    }
+
+    fn on_gone(&self, exit: Exit) {
+        match exit {
+            Exit::Normal | Exit::GaveUp(_) => return self.end(exit),
+            _ => {}
+        }
+        let now = Instant::now();
+        {
+            let mut recent = lock(&self.0.recent);
+            recent.retain(|at| now.duration_since(*at) < INTENSITY.1);
+            recent.push_back(now);
+            if recent.len() > INTENSITY.0 {
+                drop(recent);
+                self.0.company.kill_all();
+                return self.end(Exit::GaveUp(format!("the root failed too often: {exit}")));
+            }
+        }
+        {
+            let mut restarts = lock(&self.0.restarts);
+            restarts.0 += 1;
+            restarts.1 = Some(exit.to_string());
+        }
+        self.launch();
+    }
+
+    fn end(&self, exit: Exit) {
+        self.0.company.mailbox().close();
+        self.0.company.close_all();
+        self.0.ended.send_replace(Some(exit));
+    }
+
+    /// Orders everything to stop, the last started first, and waits for the end.
+    pub async fn stop(&self) -> Exit {
+        {
+            let mut queue = lock(&self.0.company.mailbox().0.queue);
+            queue.stop_ordered = true;
+            queue.wake();
+        }
+        self.ended().await
+    }
+
+    /// Waits until the company has ended.
+    pub async fn ended(&self) -> Exit {
+        let mut ended = self.0.ended.subscribe();
+        loop {
+            if let Some(exit) = ended.borrow_and_update().clone() {
+                return exit;
+            }
+            if ended.changed().await.is_err() {
+                return Exit::Killed;
+            }
+        }
+    }
+
+    /// The live tree.
+    #[must_use]
+    pub fn view(&self) -> NodeView {
+        let mut view = self.0.company.mailbox().view(self.0.company.mailbox().path());
+        (view.restarts, view.last_error) = lock(&self.0.restarts).clone();
+        view.children = self.0.company.views();
+        view
+    }
+
+    /// Whether the company has ended.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.0.company.mailbox().phase() == Phase::Closed
+    }
+}
