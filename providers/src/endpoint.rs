@@ -126,11 +126,7 @@ impl Endpoint {
     /// The configuration key that sets the URL, for error texts.
     #[must_use]
     pub fn url_key(&self) -> String {
-        if self.id == "openai" {
-            "openai_base_url".to_owned()
-        } else {
-            self.config_key("base_url")
-        }
+        if self.id == "openai" { "openai_base_url".to_owned() } else { self.config_key("base_url") }
     }
 
     /// The full name of one of this provider's configuration keys, for error texts.

@@ -60,7 +60,9 @@ impl ModelError {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The URL cannot be used.
-    #[error("`{url}` is not a usable URL: {cause}; set `{key}` (for instance http://127.0.0.1:8080/v1)")]
+    #[error(
+        "`{url}` is not a usable URL: {cause}; set `{key}` (for instance http://127.0.0.1:8080/v1)"
+    )]
     Url {
         /// The URL.
         url: String,

@@ -12,6 +12,11 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// Whether the first event is still to come.
+    pub(crate) fn is_unopened(&self) -> bool {
+        !self.opened
+    }
+
     /// The server answers, under this id.
     pub(crate) fn open(&mut self, response: Option<&str>) {
         if !self.opened {

@@ -3,7 +3,10 @@
 //! No task is spawned: the stream owns the connection, and dropping it closes the connection.
 //! Everything in a piece of the answer is decoded at once and then handed out without waiting.
 
-use crate::{EventStream, ModelError, endpoint::Endpoint, events::Flow, failure, http, http::Http, reader::Reader};
+use crate::{
+    EventStream, ModelError, endpoint::Endpoint, events::Flow, failure, http, http::Http,
+    reader::Reader,
+};
 use reqwest::{Response, Url, header::HeaderMap};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};

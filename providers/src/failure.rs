@@ -35,10 +35,7 @@ pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error)
     } else {
         "is it running? the URL is set by"
     };
-    ModelError::backoff(
-        ErrorClass::Network,
-        format!("cannot reach {at}: {cause}; {hint} `{key}`"),
-    )
+    ModelError::backoff(ErrorClass::Network, format!("cannot reach {at}: {cause}; {hint} `{key}`"))
 }
 
 /// The server took the request and said nothing.

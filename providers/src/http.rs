@@ -83,7 +83,8 @@ impl Http {
 fn build(options: &HttpOptions, kind: ClientKind) -> Result<Client, ConnectError> {
     // Fails if one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let agent = options.user_agent.as_deref().unwrap_or(concat!("troupe/", env!("CARGO_PKG_VERSION")));
+    let agent =
+        options.user_agent.as_deref().unwrap_or(concat!("troupe/", env!("CARGO_PKG_VERSION")));
     let mut builder = Client::builder()
         .user_agent(agent)
         .http1_only()

@@ -5,15 +5,34 @@
 //! real servers send, not only what the specification says. No task is spawned and nothing is
 //! kept between requests but connections. Bounds: one event of a stream is at most 64 MiB.
 
+mod calls;
+mod chat;
+mod client;
+mod discovery;
 mod endpoint;
 mod error;
+mod events;
+mod exchange;
+mod failure;
 mod http;
+mod json;
+mod reader;
+mod recorded;
+mod rehearsal;
+mod responses;
+mod sse;
+#[cfg(test)]
+mod tests;
 
+pub use discovery::{Found, LOCAL_SERVERS, discover};
 pub use endpoint::{Endpoint, Secret, WireApi};
 pub use error::{ConnectError, ModelError, Retry, backoff, random};
 pub use http::{Http, HttpOptions};
+pub use recorded::read_recorded;
 
+use client::{Client, HttpWire};
 use futures_util::stream::BoxStream;
+use rehearsal::Rehearsal;
 use std::sync::Arc;
 use troupe_types::{ModelEvent, ModelRequest, Wire};
 
@@ -31,4 +50,16 @@ pub trait Provider: Send + Sync {
 
     /// What it was made from.
     fn endpoint(&self) -> &Endpoint;
+}
+
+/// The provider behind an endpoint. Opens no connection, and for `http://` takes well under a millisecond.
+///
+/// # Errors
+/// The endpoint cannot be used as it is: its URL, a header, or its script.
+pub fn connect(endpoint: &Endpoint, http: &Http) -> Result<Arc<dyn Provider>, ConnectError> {
+    Ok(match endpoint.wire {
+        WireApi::Responses => Arc::new(Client::new(endpoint, http, HttpWire::Responses)?),
+        WireApi::Chat => Arc::new(Client::new(endpoint, http, HttpWire::Chat)?),
+        WireApi::Rehearsal => Arc::new(Rehearsal::new(endpoint)?),
+    })
 }

@@ -72,11 +72,7 @@ impl SseParser {
         if size > MAX_EVENT { Err(TooLarge) } else { Ok(()) }
     }
 
-    fn end_line(
-        &mut self,
-        last: &[u8],
-        sink: &mut dyn FnMut(&str, &[u8]),
-    ) -> Result<(), TooLarge> {
+    fn end_line(&mut self, last: &[u8], sink: &mut dyn FnMut(&str, &[u8])) -> Result<(), TooLarge> {
         self.check(last.len())?;
         if self.line.is_empty() {
             let line = if self.begun { last } else { without_mark(last) };
@@ -85,6 +81,7 @@ impl SseParser {
                 Field::End => self.dispatch(sink),
                 Field::Data(start) => self.add_data(&line[start..]),
                 Field::Name(start) => self.set_name(&line[start..]),
+                Field::Error(start) => self.add_error(&line[start..]),
                 Field::Other => {}
             }
             return Ok(());
@@ -105,6 +102,7 @@ impl SseParser {
             }
             Field::Data(start) => self.add_data(&line[start..]),
             Field::Name(start) => self.set_name(&line[start..]),
+            Field::Error(start) => self.add_error(&line[start..]),
             Field::Other => {}
         }
         line.clear();
@@ -122,9 +120,15 @@ impl SseParser {
         self.data.extend_from_slice(value);
     }
 
+    /// Older llama.cpp writes `error: {…}` where `data:` belongs.
+    fn add_error(&mut self, value: &[u8]) {
+        self.set_name(b"error");
+        self.add_data(value);
+    }
+
     fn set_name(&mut self, value: &[u8]) {
         self.name.clear();
-        self.name.push_str(&String::from_utf8_lossy(value));
+        self.name.push_str(&crate::json::utf8(value));
     }
 
     fn dispatch(&mut self, sink: &mut dyn FnMut(&str, &[u8])) {
@@ -146,6 +150,7 @@ enum Field {
     End,
     Data(usize),
     Name(usize),
+    Error(usize),
     Other,
 }
 
@@ -159,6 +164,7 @@ fn field(line: &[u8]) -> Field {
         b"" if line.is_empty() => Field::End,
         b"data" => Field::Data(value(4)),
         b"event" => Field::Name(value(5)),
+        b"error" => Field::Error(value(5)),
         _ => Field::Other,
     }
 }
@@ -166,3 +172,6 @@ fn field(line: &[u8]) -> Field {
 fn without_mark(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,4 @@
 //! (skeleton)
+
+pub mod output;
+pub mod tools;

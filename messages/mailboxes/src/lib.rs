@@ -1,1 +1,28 @@
-//! (skeleton)
+//! One enum per role: everything that is said in the company.
+//!
+//! Commands are imperative, facts past tense, own timers end in `Due`. Each variant says who sends
+//! it, what follows, and what if the role dies first. What has an outside rate travels in the bulk
+//! lane; so does everything else of the same sender, to stay in order.
+
+mod conversation;
+mod orders;
+mod policy;
+mod recorder;
+mod sandbox;
+mod sessions;
+mod stream;
+mod tool;
+
+pub use conversation::{ConversationMessage, StreamFact, ToolFact};
+pub use orders::{Crew, StreamOrder, ToolOrder};
+pub use policy::{PolicyMessage, Question, Verdict};
+pub use recorder::{
+    Appended, Durability, FaultKind, Notify, RecorderMessage, Replay, ReplayError, ReplayLine,
+    StorageFault,
+};
+pub use sandbox::{
+    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessExit, Running, SandboxMessage,
+};
+pub use sessions::{Found, OpenError, SessionsMessage};
+pub use stream::StreamMessage;
+pub use tool::{Answered, ToolMessage};

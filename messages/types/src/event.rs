@@ -1,6 +1,6 @@
 //! Events: what a front end sees.
 
-use crate::{CallId, Line};
+use crate::{CallId, Failure, Line};
 use serde::{Deserialize, Serialize};
 
 /// Which output of a command.
@@ -41,7 +41,7 @@ pub enum Progress {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A line of the log.
-    Durable(Line),
+    Durable(Box<Line>),
     /// Progress of a durable event.
     Progress(Progress),
     /// A line of the log that cannot be used.
@@ -51,6 +51,9 @@ pub enum Event {
         /// Why it cannot be used.
         reason: String,
     },
+    /// The log cannot be written: what happens from here on is not recorded, and the turn has
+    /// stopped. The next operation tries again.
+    StorageFailed(Failure),
     /// The session was closed. Nothing follows.
     Closed {
         /// Why, where it was not asked for.

@@ -41,6 +41,8 @@ pub enum Op {
         /// The answer.
         decision: Decision,
     },
+    /// Goes on with a turn that the end of an earlier process broke off; nothing if there is none.
+    Continue,
     /// Replaces the earlier context by a summary.
     Compact,
 }

@@ -186,7 +186,7 @@ pub struct SessionCreated {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionOpened {
     /// The settings from here on.
-    pub settings: SessionSettings,
+    pub settings: Box<SessionSettings>,
 }
 
 /// Body of [`Record::OpAccepted`].
@@ -440,7 +440,8 @@ pub struct RequestFinished {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Passing: something is tried again.
+    /// Passing: the open request is tried again from its beginning. The parts of its text so far
+    /// are void.
     Retry,
     /// Worth knowing.
     Warning,

@@ -38,7 +38,7 @@ pub(crate) fn from_text(text: &str) -> Option<Duration> {
 }
 
 fn duration(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok().filter(|_| !seconds.is_nan())
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` as seconds since 1970.
@@ -58,7 +58,9 @@ fn http_date(text: &str) -> Option<u64> {
 /// `month` counts from 0, `day` from 1.
 fn days_since_1970(year: u64, month: u64, day: u64) -> u64 {
     const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let years = (1970..year).map(|year| 365 + u64::from(leap(year))).sum::<u64>();
     let leap_day = u64::from(month > 1 && leap(year));
     years + BEFORE[month as usize % 12] + leap_day + day - 1

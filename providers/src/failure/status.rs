@@ -168,10 +168,14 @@ pub(crate) fn in_stream(endpoint: &Endpoint, said: &ServerError) -> ModelError {
 }
 
 fn by_code(endpoint: &Endpoint, said: &ServerError, text: String) -> ModelError {
-    const INVALID: [&str; 5] =
-        ["invalid_prompt", "bio_policy", "cyber_policy", "content_filter", "content_policy_violation"];
-    const REFUSED: [&str; 5] =
-        ["400", "404", "422", "invalid_request_error", "badrequesterror"];
+    const INVALID: [&str; 5] = [
+        "invalid_prompt",
+        "bio_policy",
+        "cyber_policy",
+        "content_filter",
+        "content_policy_violation",
+    ];
+    const REFUSED: [&str; 5] = ["400", "404", "422", "invalid_request_error", "badrequesterror"];
     const AUTH: [&str; 5] =
         ["401", "403", "invalid_api_key", "authentication_error", "permission_error"];
     const LIMIT: [&str; 3] = ["rate_limit_exceeded", "rate_limit_error", "429"];

@@ -30,9 +30,13 @@ impl Backoff {
     /// The wait before repeated attempt `n` (from 1).
     #[must_use]
     pub fn wait(&self, n: u32) -> Duration {
+        if self.first.is_zero() {
+            return Duration::ZERO;
+        }
         let plain = self.first.as_secs_f64() * self.factor.powi(i32::try_from(n).unwrap_or(64) - 1);
         let spread = 1.0 + self.jitter * (2.0 * random_share() - 1.0);
-        Duration::from_secs_f64(plain.min(self.max.as_secs_f64()) * spread)
+        let wait = plain.min(self.max.as_secs_f64()) * spread.max(0.0);
+        Duration::try_from_secs_f64(wait).unwrap_or(self.max)
     }
 }
 

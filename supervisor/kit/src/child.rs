@@ -1,7 +1,10 @@
 //! Child specs: what a supervisor needs to know to start, restart and stop a role.
 
-use crate::{Backoff, Company, Exit, Mailbox, NodeView, Role, lock, place::Gone, shell};
-use std::{sync::Arc, time::Duration};
+use crate::{
+    Backoff, Company, Exit, Mailbox, NodeView, Phase, Role, company::Last, contained, lock,
+    place::Gone, shell,
+};
+use std::{any::Any, sync::Arc, time::Duration};
 
 /// When a child is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +35,26 @@ pub trait Child: Send + Sync {
     fn launch(&self, gone: Gone) -> Result<(), Gone>;
     /// Calls `then` as soon as the place is vacant.
     fn when_vacant(&self, then: Box<dyn FnOnce() + Send>);
+    /// Drops clones of `last` as its place, and those below it, become vacant.
+    fn when_all_vacant(&self, last: &Arc<Last>);
+    /// Whether its place, or one below it, is held.
+    fn is_living(&self) -> bool;
+    /// Whether a place below it is held.
+    fn has_orphans(&self) -> bool;
+    /// How it ended, if it has run and its place is vacant.
+    fn ended(&self) -> Option<Exit>;
+    /// Whether it is closed for good.
+    fn is_closed(&self) -> bool;
+    /// Lets a supervisor that is started now stop its children and end.
+    fn order_end(&self);
     /// Orders a stop.
     fn order_stop(&self);
-    /// Kills the incarnation, and all children if it is a supervisor.
+    /// Kills the incarnation. If it is a supervisor: kills all below it, whereupon it ends.
     fn kill(&self);
     /// Closes the role for good.
     fn close(&self);
+    /// The role's mailbox, as a `Mailbox` of its message.
+    fn mailbox(&self) -> Box<dyn Any + Send>;
     /// The role as part of the live tree.
     fn view(&self, name: &str) -> NodeView;
 }
@@ -64,6 +81,36 @@ impl<R: Role> Child for RoleChild<R> {
         }
     }
 
+    fn when_all_vacant(&self, last: &Arc<Last>) {
+        let clone = Arc::clone(last);
+        self.when_vacant(Box::new(move || drop(clone)));
+        if let Some(company) = &self.company {
+            company.when_all_vacant(last);
+        }
+    }
+
+    fn is_living(&self) -> bool {
+        lock(&self.mailbox.0.queue).taken || self.has_orphans()
+    }
+
+    fn has_orphans(&self) -> bool {
+        self.company.as_ref().is_some_and(Company::any_living)
+    }
+
+    fn ended(&self) -> Option<Exit> {
+        lock(&self.mailbox.0.queue).ended.clone()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.mailbox.phase() == Phase::Closed
+    }
+
+    fn order_end(&self) {
+        if let Some(company) = &self.company {
+            company.order_end(Exit::Normal);
+        }
+    }
+
     fn order_stop(&self) {
         let mut queue = lock(&self.mailbox.0.queue);
         queue.stop_ordered = true;
@@ -73,6 +120,7 @@ impl<R: Role> Child for RoleChild<R> {
     fn kill(&self) {
         if let Some(company) = &self.company {
             company.kill_all();
+            return self.order_stop();
         }
         let actor = lock(&self.mailbox.0.queue).actor.take();
         if let Some(actor) = actor {
@@ -87,6 +135,10 @@ impl<R: Role> Child for RoleChild<R> {
         }
     }
 
+    fn mailbox(&self) -> Box<dyn Any + Send> {
+        Box::new(self.mailbox.clone())
+    }
+
     fn view(&self, name: &str) -> NodeView {
         let mut view = self.mailbox.view(name);
         if let Some(company) = &self.company {
@@ -98,6 +150,14 @@ impl<R: Role> Child for RoleChild<R> {
 
 /// Told of each exit of a child, by the drop that ends it; see [`SpecBuilder::on_exit`].
 pub(crate) type OnExit = Arc<dyn Fn(&Exit) + Send + Sync>;
+
+/// Why a child was not started.
+pub(crate) enum LaunchError {
+    /// Its place is held.
+    Taken,
+    /// Its mailbox is closed for good.
+    Closed,
+}
 
 /// How a child is started, restarted and stopped.
 pub struct ChildSpec {
@@ -154,16 +214,25 @@ impl ChildSpec {
     }
 
     /// Starts an incarnation; every exit is told to `told` and to the spec's own listener.
-    pub(crate) fn launch(&mut self, told: impl FnOnce(Exit) + Send + 'static) -> bool {
-        self.launched = true;
+    pub(crate) fn launch(
+        &mut self,
+        told: impl FnOnce(Exit) + Send + 'static,
+    ) -> Result<(), LaunchError> {
         let on_exit = self.on_exit.clone();
         let gone: Gone = Box::new(move |exit| {
             if let Some(listener) = on_exit {
-                listener(&exit);
+                contained("an exit listener", || listener(&exit));
             }
             told(exit);
         });
-        self.child.launch(gone).is_ok()
+        match self.child.launch(gone) {
+            Ok(()) => {
+                self.launched = true;
+                Ok(())
+            }
+            Err(_) if self.child.is_closed() => Err(LaunchError::Closed),
+            Err(_) => Err(LaunchError::Taken),
+        }
     }
 }
 
@@ -173,7 +242,7 @@ impl Drop for ChildSpec {
         if !self.launched
             && let Some(listener) = &self.on_exit
         {
-            listener(&Exit::Killed);
+            contained("an exit listener", || listener(&Exit::Killed));
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod child;
+mod company;
 mod context;
 mod exit;
 mod faults;
@@ -28,6 +29,7 @@ mod view;
 
 pub use backoff::Backoff;
 pub use child::{Child, ChildSpec, GiveUp, Restart, SpecBuilder};
+pub use company::{Alive, Company, Order};
 pub use context::Context;
 pub use exit::Exit;
 pub use faults::{Fault, Faults, Landed, Moment};
@@ -38,12 +40,22 @@ pub use reply::Reply;
 pub use ring::{Next, Ring, RingReader};
 pub use role::{Role, StartError};
 pub use root::Root;
-pub use supervisor::{Company, Order, Supervisor, SupervisorMessage};
+pub use supervisor::{Supervisor, SupervisorMessage};
 pub use view::{LaneView, NodeView};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 /// Locks, whatever happened to earlier holders: what these locks guard is changed in one step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs a step of somebody else's in a drop: its panic must not take the rest with it.
+pub(crate) fn contained(what: &'static str, step: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(step)) {
+        tracing::error!(error = exit::panic_text(&*payload), "{what} panicked");
+    }
 }

@@ -3,6 +3,7 @@
 use crate::{
     Mailbox, Refused,
     place::{Mute, Place},
+    queue::{Envelope, Lane},
 };
 use std::{any::Any, sync::Arc};
 
@@ -45,7 +46,7 @@ impl<M: Send + 'static> Life<M> {
         other: &Mailbox<N>,
         message: N,
     ) -> Result<(), Refused> {
-        self.0.mute.unless_muted(|| other.tell(message)).unwrap_or(Err(Refused))
+        speak(&self.0.mute, other, Lane::Control, Mailbox::envelope(message))
     }
 
     /// Offers to another role's bulk lane, waiting for a permit.
@@ -58,7 +59,8 @@ impl<M: Send + 'static> Life<M> {
         message: N,
     ) -> Result<(), Refused> {
         let permit = other.permit().await?;
-        self.0.mute.unless_muted(|| other.push_bulk(message, permit)).unwrap_or(Err(Refused))
+        let envelope = Envelope { permit: Some(permit), ..Mailbox::envelope(message) };
+        speak(&self.0.mute, other, Lane::Bulk, envelope)
     }
 
     /// Keeps a resource until the role and all its tasks are gone.
@@ -86,6 +88,20 @@ impl<M: Send + 'static> ThreadLife<M> {
     /// # Errors
     /// When the role has ended or is closed.
     pub fn tell(&self, message: M) -> Result<(), Refused> {
-        self.mute.unless_muted(|| self.mailbox.tell(message)).unwrap_or(Err(Refused))
+        speak(&self.mute, &self.mailbox, Lane::Control, Mailbox::envelope(message))
+    }
+}
+
+/// Sends unless muted. A message that is refused is dropped when the mute is free again: its drop
+/// may speak as well.
+fn speak<M: Send + 'static>(
+    mute: &Mute,
+    to: &Mailbox<M>,
+    lane: Lane,
+    envelope: Envelope<M>,
+) -> Result<(), Refused> {
+    match mute.unless_muted(|| to.try_push(lane, envelope)) {
+        Some(None) => Ok(()),
+        Some(Some(_)) | None => Err(Refused),
     }
 }

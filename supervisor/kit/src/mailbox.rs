@@ -93,18 +93,21 @@ impl<M: Send + 'static> Mailbox<M> {
         lock(&self.0.queue).phase
     }
 
-    pub(crate) fn push(&self, lane: Lane, envelope: Envelope<M>) -> Result<(), Refused> {
+    /// Queues a message; gives it back if the role is closed.
+    pub(crate) fn try_push(&self, lane: Lane, envelope: Envelope<M>) -> Option<Envelope<M>> {
         let mut queue = lock(&self.0.queue);
         if queue.phase == Phase::Closed {
-            drop(queue);
-            drop(envelope);
-            return Err(Refused);
+            return Some(envelope);
         }
         queue.push(lane, envelope);
-        Ok(())
+        None
     }
 
-    fn envelope(message: M) -> Envelope<M> {
+    fn push(&self, lane: Lane, envelope: Envelope<M>) -> Result<(), Refused> {
+        self.try_push(lane, envelope).map_or(Ok(()), |_| Err(Refused))
+    }
+
+    pub(crate) fn envelope(message: M) -> Envelope<M> {
         Envelope {
             message,
             queued: Instant::now(),
@@ -143,14 +146,6 @@ impl<M: Send + 'static> Mailbox<M> {
 
     pub(crate) async fn permit(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Refused> {
         Arc::clone(&self.0.permits).acquire_owned().await.map_err(|_| Refused)
-    }
-
-    pub(crate) fn push_bulk(
-        &self,
-        message: M,
-        permit: tokio::sync::OwnedSemaphorePermit,
-    ) -> Result<(), Refused> {
-        self.push(Lane::Bulk, Envelope { permit: Some(permit), ..Self::envelope(message) })
     }
 
     /// A command with an answer and a deadline. For edges, front ends and tests.

@@ -4,7 +4,7 @@
 //! muted, so that nothing its tasks send arrives any more; when the last holder is gone, the
 //! place's drop tells the exit. Only then can the next incarnation claim it.
 
-use crate::{Exit, Phase, lock, mailbox::Shared};
+use crate::{Exit, Phase, contained, lock, mailbox::Shared};
 use std::{
     any::Any,
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -49,6 +49,7 @@ impl<M> Place<M> {
             return Err(gone);
         }
         queue.taken = true;
+        queue.ended = None;
         queue.incarnation += 1;
         queue.paused = false;
         queue.crashed = None;
@@ -80,20 +81,21 @@ impl<M> Place<M> {
 
 impl<M> Drop for Place<M> {
     fn drop(&mut self) {
-        lock(&self.kept).clear();
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        contained("the drop of a kept resource", || drop(kept));
+        let exit = lock(&self.exit).take().unwrap_or(Exit::Killed);
         let waiting = {
             let mut queue = lock(&self.shared.queue);
             queue.taken = false;
+            queue.ended = Some(exit.clone());
             queue.actor = None;
             queue.wake_pending = false;
             std::mem::take(&mut queue.waiting)
         };
-        let exit = lock(&self.exit).take().unwrap_or(Exit::Killed);
-        if let Some(gone) = lock(&self.gone).take() {
-            gone(exit);
-        }
+        let gone = lock(&self.gone).take();
+        contained("an exit notice", || gone.map_or((), |gone| gone(exit)));
         for tell in waiting {
-            tell();
+            contained("a vacancy notice", tell);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The queue inside a mailbox: two lanes, the phase, who is served.
 
-use crate::{shell::Wake, view::LaneView};
+use crate::{Exit, shell::Wake, view::LaneView};
 use ractor::ActorRef;
 use std::{collections::VecDeque, time::Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -81,6 +81,8 @@ pub(crate) struct Queue<M> {
     pub(crate) crashed: Option<String>,
     /// Whether an incarnation, or a task of one, still holds the place.
     pub(crate) taken: bool,
+    /// How the last incarnation ended, while the place is vacant.
+    pub(crate) ended: Option<Exit>,
     /// Told when the place is vacant.
     pub(crate) waiting: Vec<Box<dyn FnOnce() + Send>>,
     pub(crate) incarnation: u64,
@@ -104,6 +106,7 @@ impl<M> Queue<M> {
             stop_ordered: false,
             crashed: None,
             taken: false,
+            ended: None,
             waiting: Vec::new(),
             incarnation: 0,
         }

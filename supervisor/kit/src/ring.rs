@@ -57,9 +57,12 @@ impl<T: Clone + Send> Ring<T> {
         }))
     }
 
-    /// Adds an entry; the oldest goes when the ring is full. Never waits.
+    /// Adds an entry, unless the ring is closed; the oldest goes when it is full. Never waits.
     pub fn push(&self, item: T) {
         let mut entries = lock(&self.0.entries);
+        if entries.closed {
+            return;
+        }
         if entries.readers == 0 {
             entries.first += 1;
             return;

@@ -21,6 +21,10 @@ pub trait Role: Send + Sized + 'static {
     /// Whether the message in hand may be given again after a panic, once.
     const IDEMPOTENT: bool = false;
 
+    /// Whether a stop ordered before the state is built ends the role at once, without
+    /// [`Role::stop`]. Not for roles with something to wind up that outlives them.
+    const STOPS_BEFORE_START: bool = true;
+
     /// Builds the state. An edge: it may wait, and runs as an owned task.
     ///
     /// # Errors

@@ -1,12 +1,14 @@
 //! The root: starts the top supervisor, starts it again if it crashes, and tells when it is over.
 
-use crate::{Company, Exit, NodeView, Phase, lock, place::Gone, shell, supervisor::Supervisor};
+use crate::{
+    Company, Exit, NodeView, Phase, company::Last, lock, place::Gone, shell, supervisor::Supervisor,
+};
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, time::Instant};
 
 /// Restarts of the root supervisor that are too many, and within which time.
 const INTENSITY: (usize, Duration) = (5, Duration::from_secs(10));
@@ -42,12 +44,21 @@ impl Root {
     fn launch(&self) {
         let root = self.clone();
         let gone: Gone = Box::new(move |exit| root.on_gone(exit));
-        // Drops may run on any thread.
-        let _runtime = self.0.runtime.enter();
         let company = &self.0.company;
         if shell::launch::<Supervisor>(company.mailbox(), company.clone(), gone).is_err() {
             self.end(Exit::Failed("the root's place is taken".to_owned()));
         }
+    }
+
+    /// Starts the supervisor again from a task of its own: drops may run on any thread, and also
+    /// while the runtime shuts down; then the task is dropped, and it is over.
+    fn launch_again(&self) {
+        let mut launch = Relaunch { root: Some(self.clone()) };
+        drop(self.0.runtime.spawn(async move {
+            if let Some(root) = launch.root.take() {
+                root.launch();
+            }
+        }));
     }
 
     fn on_gone(&self, exit: Exit) {
@@ -62,8 +73,7 @@ impl Root {
             recent.push_back(now);
             if recent.len() > INTENSITY.0 {
                 drop(recent);
-                self.0.company.kill_all();
-                return self.end(Exit::GaveUp(format!("the root failed too often: {exit}")));
+                return self.give_up(Exit::GaveUp(format!("the root failed too often: {exit}")));
             }
         }
         {
@@ -71,7 +81,15 @@ impl Root {
             restarts.0 += 1;
             restarts.1 = Some(exit.to_string());
         }
-        self.launch();
+        self.launch_again();
+    }
+
+    /// Kills everything, and ends when it is gone.
+    fn give_up(&self, exit: Exit) {
+        self.0.company.kill_all();
+        let root = self.clone();
+        let last = Last::new(move || root.end(exit));
+        self.0.company.when_all_vacant(&last);
     }
 
     fn end(&self, exit: Exit) {
@@ -116,5 +134,17 @@ impl Root {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.0.company.mailbox().phase() == Phase::Closed
+    }
+}
+
+struct Relaunch {
+    root: Option<Root>,
+}
+
+impl Drop for Relaunch {
+    fn drop(&mut self) {
+        if let Some(root) = self.root.take() {
+            root.end(Exit::Killed);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The one ractor actor: it wraps a role, takes messages from its mailbox and commits.
 
 use crate::{
-    Context, Exit, Life, Mailbox, Moment, Phase, Role, StartError, ThreadLife,
-    context::Effect,
+    Context, Exit, Life, Mailbox, Moment, Phase, Role, StartError, ThreadLife, contained,
+    context::{Effect, TaskFuture},
     exit::panic_text,
     lock,
     mailbox::Shared,
@@ -15,10 +15,9 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     task::Poll,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::task::JoinSet;
-use tracing::Instrument;
 
 /// ractor's only message here: there is something to do.
 pub(crate) struct Wake;
@@ -32,10 +31,22 @@ type Started<R> = Arc<Mutex<Option<Result<R, Exit>>>>;
 
 pub(crate) struct ShellState<R: Role> {
     role: Option<R>,
-    starting: Option<Started<R>>,
+    starting: Option<(Started<R>, JoinSet<()>)>,
     place: Arc<Place<R::Message>>,
     tasks: Option<JoinSet<()>>,
     incarnation: u64,
+    /// The message in hand, while an injected delay holds its handler back.
+    delayed: Option<Box<(Lane, Envelope<R::Message>)>>,
+}
+
+/// What follows a round.
+enum Next {
+    /// Nothing until the next wake.
+    Rest,
+    /// An injected delay, then the message in hand.
+    Wait(Duration),
+    /// The incarnation is over.
+    End(Exit),
 }
 
 pub(crate) struct ShellArgs<R: Role> {
@@ -87,10 +98,11 @@ impl<R: Role> Actor for Shell<R> {
         let incarnation = lock(&args.place.shared().queue).incarnation;
         let mut state = ShellState {
             role: None,
-            starting: Some(Arc::default()),
+            starting: None,
             place: args.place,
             tasks: None,
             incarnation,
+            delayed: None,
         };
         state.begin_start(args.args);
         Ok(state)
@@ -102,7 +114,13 @@ impl<R: Role> Actor for Shell<R> {
         _: Wake,
         state: &mut ShellState<R>,
     ) -> Result<(), ActorProcessingErr> {
-        if let Some(exit) = state.round().await {
+        let mut next = state.round();
+        // Boxed, since every idle actor holds the room that its longest wait would take.
+        while let Next::Wait(wait) = next {
+            Box::pin(tokio::time::sleep(wait)).await;
+            next = state.go_on();
+        }
+        if let Next::End(exit) = next {
             let normal = exit.is_normal();
             state.place.note_exit(exit);
             state.end();
@@ -136,74 +154,112 @@ impl<R: Role> ShellState<R> {
     }
 
     fn begin_start(&mut self, args: R::Args) {
-        let Some(slot) = self.starting.clone() else { return };
         let shared = Arc::clone(self.shared());
         let faulty = shared.kit.faults.on_start(&shared.path);
-        let start = R::start(args, Life(Arc::clone(&self.place)));
-        self.own(async move {
-            let started = Caught(Box::pin(async move {
-                #[expect(clippy::panic, reason = "an injected fault")]
-                if faulty {
-                    panic!("injected: start");
-                }
-                start.await
-            }))
-            .await;
-            let result = match started {
+        let life = Life(Arc::clone(&self.place));
+        let slot = Started::<R>::default();
+        let told = Arc::clone(&slot);
+        let start = async move {
+            #[expect(clippy::panic, reason = "an injected fault")]
+            if faulty {
+                panic!("injected: start");
+            }
+            R::start(args, life).await
+        };
+        let task = async move {
+            let result = match Caught(Box::pin(start)).await {
                 Ok(Ok(role)) => Ok(role),
                 Ok(Err(StartError(why))) => Err(Exit::Failed(format!("could not start: {why}"))),
                 Err(text) => Err(Exit::Panicked(text)),
             };
-            *lock(&slot) = Some(result);
+            *lock(&told) = Some(result);
             lock(&shared.queue).wake();
-        });
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Owned::new(Box::pin(task), &self.place));
+        self.starting = Some((slot, tasks));
     }
 
     /// Runs a future as a task that ends with the role.
-    fn own(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    fn own(&mut self, task: TaskFuture) {
         let tasks = self.tasks.get_or_insert_with(JoinSet::new);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        tasks.spawn(Owned::new(task, &self.place));
         lock(&self.place.shared().stats).tasks = tasks.len();
     }
 
-    /// One round; `Some` when the incarnation is over.
-    async fn round(&mut self) -> Option<Exit> {
-        if let Some(text) = lock(&self.shared().queue).crashed.take() {
-            return Some(Exit::Panicked(text));
+    /// One round, after a wake.
+    fn round(&mut self) -> Next {
+        let crashed = {
+            let mut queue = lock(&self.shared().queue);
+            // Before looking whether the start is done: its wake must not fall between.
+            queue.wake_pending &= self.role.is_some();
+            queue.crashed.take()
+        };
+        if let Some(text) = crashed {
+            return Next::End(Exit::Panicked(text));
         }
         if self.role.is_none() {
             match self.take_start() {
                 Ok(true) => {}
-                Ok(false) => return self.round_while_starting(),
-                Err(exit) => return Some(exit),
+                Ok(false) => return self.round_while_starting().map_or(Next::Rest, Next::End),
+                Err(exit) => return Next::End(exit),
             }
         }
+        self.messages()
+    }
+
+    /// Goes on with the message that an injected delay held back.
+    fn go_on(&mut self) -> Next {
+        let delayed = self.delayed.take().map(|delayed| *delayed);
+        match delayed.and_then(|(lane, envelope)| self.deliver(lane, envelope, None)) {
+            Some(exit) => Next::End(exit),
+            None => self.messages(),
+        }
+    }
+
+    fn messages(&mut self) -> Next {
         for _ in 0..ROUND {
             let taken = lock(&self.shared().queue).take();
             let exit = match taken {
-                Taken::Message(lane, envelope) => self.deliver(lane, envelope).await,
-                Taken::Stop => self.guarded(|role, cx| role.stop(cx)),
+                Taken::Message(lane, envelope) => {
+                    let shared = self.shared();
+                    let fault = shared.kit.faults.on_message(&shared.path);
+                    if let Some(Moment::Delay(wait)) = fault {
+                        self.delayed = Some(Box::new((lane, envelope)));
+                        return Next::Wait(wait);
+                    }
+                    self.deliver(lane, envelope, fault)
+                }
+                Taken::Stop => self.wind_up(),
                 Taken::Nothing => break,
             };
-            if exit.is_some() {
-                return exit;
+            if let Some(exit) = exit {
+                return Next::End(exit);
             }
         }
         self.reap();
         lock(&self.shared().queue).rest();
-        None
+        Next::Rest
     }
 
     fn round_while_starting(&mut self) -> Option<Exit> {
         let mut queue = lock(&self.shared().queue);
-        queue.wake_pending = false;
         // A role that has not started has nothing to wind up.
-        std::mem::take(&mut queue.stop_ordered).then_some(Exit::Normal)
+        let ends = R::STOPS_BEFORE_START && std::mem::take(&mut queue.stop_ordered);
+        ends.then_some(Exit::Normal)
+    }
+
+    fn wind_up(&mut self) -> Option<Exit> {
+        self.guarded(|role, cx| role.stop(cx)).unwrap_or_else(|exit| {
+            // The order stands, for a next incarnation.
+            lock(&self.shared().queue).stop_ordered = true;
+            Some(exit)
+        })
     }
 
     fn take_start(&mut self) -> Result<bool, Exit> {
-        let Some(slot) = &self.starting else { return Ok(false) };
+        let Some((slot, _)) = &self.starting else { return Ok(false) };
         let Some(result) = lock(slot).take() else { return Ok(false) };
         self.starting = None;
         self.role = Some(result?);
@@ -213,7 +269,7 @@ impl<R: Role> ShellState<R> {
                 queue.phase = Phase::Running;
             }
         }
-        match self.guarded(|role, cx| role.started(cx)) {
+        match self.guarded(|role, cx| role.started(cx))? {
             None => Ok(true),
             Some(exit) => Err(exit),
         }
@@ -230,12 +286,13 @@ impl<R: Role> ShellState<R> {
         }
     }
 
-    async fn deliver(&mut self, lane: Lane, mut envelope: Envelope<R::Message>) -> Option<Exit> {
+    fn deliver(
+        &mut self,
+        lane: Lane,
+        mut envelope: Envelope<R::Message>,
+        fault: Option<Moment>,
+    ) -> Option<Exit> {
         let shared = Arc::clone(self.shared());
-        let fault = shared.kit.faults.on_message(&shared.path);
-        if let Some(Moment::Delay(wait)) = fault {
-            tokio::time::sleep(wait).await;
-        }
         let began = Instant::now();
         let waited = began.duration_since(envelope.queued);
         let aside = envelope.panics > 1;
@@ -261,55 +318,63 @@ impl<R: Role> ShellState<R> {
             stats.handling += took;
             stats.handling_max = stats.handling_max.max(took);
         }
-        if matches!(exit, Some(Exit::Panicked(_))) {
-            envelope.panics += 1;
-            // Given again once; then set aside; a message whose setting aside panics is dropped.
-            if R::IDEMPOTENT && !envelope.call && envelope.panics <= 2 {
-                lock(&shared.queue).put_back(lane, envelope);
+        let ended = match exit {
+            Ok(ended) => ended,
+            Err(exit) => {
+                envelope.panics += 1;
+                // Given again once; then set aside; if that panics as well, dropped.
+                if R::IDEMPOTENT && !envelope.call && envelope.panics <= 2 {
+                    lock(&shared.queue).put_back(lane, envelope);
+                }
+                return Some(exit);
             }
-            return exit;
-        }
-        exit.or(match fault {
+        };
+        ended.or(match fault {
             Some(Moment::After) => Some(Exit::Panicked("injected: after the message".to_owned())),
             Some(Moment::Kill) => Some(Exit::Killed),
             _ => None,
         })
     }
 
-    /// Runs a part of the role; commits what it ordered unless it panics.
-    fn guarded(&mut self, part: impl FnOnce(&mut R, &mut Context<R::Message>)) -> Option<Exit> {
+    /// Runs a part of the role and commits what it ordered; `Err` if the part panicked, in which
+    /// case nothing of it has happened.
+    fn guarded(
+        &mut self,
+        part: impl FnOnce(&mut R, &mut Context<R::Message>),
+    ) -> Result<Option<Exit>, Exit> {
         let mut cx = Context::new(self.mailbox(), self.incarnation);
-        let role = self.role.as_mut()?;
+        let Some(role) = self.role.as_mut() else { return Ok(None) };
         match catch_unwind(AssertUnwindSafe(|| part(role, &mut cx))) {
-            Ok(()) => self.commit(cx),
-            Err(payload) => Some(Exit::Panicked(panic_text(&*payload))),
+            Ok(()) => Ok(self.commit(cx)),
+            Err(payload) => Err(Exit::Panicked(panic_text(&*payload))),
         }
     }
 
+    /// Carries out what a handler ordered, all of it: a step that panics ends the role afterwards.
     fn commit(&mut self, cx: Context<R::Message>) -> Option<Exit> {
         if let Some(paused) = cx.pause {
             lock(&self.shared().queue).paused = paused;
         }
+        let mut failed = None;
         for effect in cx.effects {
-            match effect {
-                Effect::Run(step) => step(),
-                Effect::Task(task) => {
-                    let life = Life(Arc::clone(&self.place));
-                    let shared = Arc::clone(self.shared());
-                    let future = task(life);
-                    let task = async move {
-                        if let Err(text) = Caught(future).await {
-                            let mut queue = lock(&shared.queue);
-                            queue.crashed.get_or_insert(format!("in a task: {text}"));
-                            queue.wake();
-                        }
-                    };
-                    self.own(task.in_current_span());
-                }
-                Effect::Thread(name, body) => self.start_thread(name, body),
+            let done = catch_unwind(AssertUnwindSafe(|| self.carry_out(effect)));
+            if let Err(payload) = done {
+                let text = panic_text(&*payload);
+                failed.get_or_insert(Exit::Panicked(format!("after the handler: {text}")));
             }
         }
-        cx.end
+        failed.or(cx.end)
+    }
+
+    fn carry_out(&mut self, effect: Effect<R::Message>) {
+        match effect {
+            Effect::Run(step) => step(),
+            Effect::Task(task) => {
+                let life = Life(Arc::clone(&self.place));
+                self.own(task(life));
+            }
+            Effect::Thread(name, body) => self.start_thread(name, body),
+        }
     }
 
     fn start_thread(
@@ -340,6 +405,13 @@ impl<R: Role> ShellState<R> {
     /// Ends the incarnation's voice and state; the place follows when its tasks are gone.
     fn end(&mut self) {
         self.place.mute.mute();
+        // A kill is not the message's fault: it does not count as a panic on it.
+        if let Some((lane, envelope)) = self.delayed.take().map(|delayed| *delayed)
+            && R::IDEMPOTENT
+            && !envelope.call
+        {
+            lock(&self.shared().queue).put_back(lane, envelope);
+        }
         {
             let mut queue = lock(&self.shared().queue);
             if queue.phase == Phase::Running {
@@ -348,13 +420,9 @@ impl<R: Role> ShellState<R> {
             queue.actor = None;
             queue.paused = false;
         }
-        self.tasks = None;
-        self.starting = None;
+        let parts = (self.tasks.take(), self.starting.take(), self.role.take());
         // A state whose drop panics must not take the place with it.
-        let role = self.role.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(role))).is_err() {
-            tracing::error!(role = %self.shared().path, "the state's drop panicked");
-        }
+        contained("the drop of a state", || drop(parts));
         lock(&self.shared().stats).tasks = 0;
     }
 }
@@ -369,6 +437,37 @@ fn strike(fault: Option<Moment>, moment: Moment) {
     #[expect(clippy::panic, reason = "an injected fault")]
     if fault == Some(moment) {
         panic!("injected: {moment:?}");
+    }
+}
+
+/// A task of a role: it holds the place until after its own end, and its panic is the role's.
+struct Owned<M> {
+    // The order counts: dropped before the place.
+    task: TaskFuture,
+    span: tracing::Span,
+    place: Arc<Place<M>>,
+}
+
+impl<M> Owned<M> {
+    fn new(task: TaskFuture, place: &Arc<Place<M>>) -> Self {
+        Self { task, span: tracing::Span::current(), place: Arc::clone(place) }
+    }
+}
+
+impl<M> Future for Owned<M> {
+    type Output = ();
+
+    fn poll(self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let _entered = this.span.enter();
+        let task = this.task.as_mut();
+        catch_unwind(AssertUnwindSafe(|| task.poll(cx))).unwrap_or_else(|payload| {
+            let text = panic_text(&*payload);
+            let mut queue = lock(&this.place.shared().queue);
+            queue.crashed.get_or_insert(format!("in a task: {text}"));
+            queue.wake();
+            Poll::Ready(())
+        })
     }
 }
 

@@ -3,32 +3,28 @@
 //! A [`Company`] holds the children, their order and their restart counts; a [`Supervisor`] is the
 //! role that looks after them. When it crashes, its children go on, what they report waits in its
 //! mailbox, and the next incarnation finds the table as it was. Everything it changes it changes
-//! when its handler commits, in one step.
+//! when its handler commits.
+//!
+//! A supervisor that has to end while children live is started once more to stop them in order;
+//! if it crashes too often for that, whoever looks after it kills them and waits for their end.
 
 use crate::{
-    ChildSpec, Context, Exit, GiveUp, Kit, Life, Mailbox, NodeView, Reply, Restart, Role,
-    StartError, lock,
+    Alive, ChildSpec, Company, Context, Exit, GiveUp, Life, Order, Reply, Restart, Role,
+    StartError,
+    company::{Entry, Last, State, Table},
+    lock,
 };
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-/// How children are stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// One after the other, the last started first.
-    Reverse,
-    /// All at once.
-    Together,
-}
+use tokio::time::Instant;
 
 /// What a supervisor is told.
 #[derive(Debug)]
 pub enum SupervisorMessage {
-    /// From anybody who owns the right to add children: start this one. A known name is ignored.
-    /// If the supervisor dies first, the message waits.
+    /// From anybody who owns the right to add children: start this one. A known name is ignored,
+    /// unless that child was given up. If the supervisor dies first, the message waits.
     Add(Arc<Mutex<Option<ChildSpec>>>),
     /// Stop this child and forget it. An unknown name is ignored.
     Remove {
@@ -58,8 +54,8 @@ pub enum SupervisorMessage {
         /// The launch that was to stop.
         launch: u64,
     },
-    /// Names of the children that have not ended, in order.
-    Alive(Reply<Vec<Box<str>>>),
+    /// A call: the children that have not ended, in order.
+    Alive(Reply<Vec<Alive>>),
 }
 
 impl SupervisorMessage {
@@ -67,181 +63,6 @@ impl SupervisorMessage {
     #[must_use]
     pub fn add(spec: ChildSpec) -> Self {
         Self::Add(Arc::new(Mutex::new(Some(spec))))
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// To be started.
-    Due,
-    /// Started; told when it is gone.
-    Live,
-    /// Waits for its backoff.
-    Waiting,
-    /// Told to stop.
-    Stopping,
-    /// Failed too often; kept so that the tree shows it.
-    GivenUp,
-}
-
-struct Entry {
-    spec: ChildSpec,
-    state: State,
-    launch: u64,
-    restarts: u64,
-    recent: VecDeque<Instant>,
-    last_error: Option<String>,
-    remove: bool,
-    removed: Vec<Reply<()>>,
-}
-
-#[derive(Default)]
-struct Table {
-    /// Names in the order they were added.
-    order: Vec<Box<str>>,
-    children: HashMap<Box<str>, Entry>,
-    /// Set when the supervisor is to end, with the exit to end with.
-    ending: Option<Exit>,
-    launches: u64,
-}
-
-struct Shared {
-    mailbox: Mailbox<SupervisorMessage>,
-    order: Order,
-    table: Mutex<Table>,
-}
-
-/// The children of one supervisor. Clones share them.
-#[derive(Clone)]
-pub struct Company(Arc<Shared>);
-
-impl Company {
-    /// A company without children, whose supervisor will live at `path`.
-    #[must_use]
-    pub fn new(kit: &Kit, path: impl Into<Box<str>>, order: Order) -> Self {
-        Self(Arc::new(Shared {
-            mailbox: Mailbox::new(kit, path, 16),
-            order,
-            table: Mutex::default(),
-        }))
-    }
-
-    /// Adds a child before the supervisor is started, or from an edge.
-    #[must_use]
-    pub fn with(self, spec: ChildSpec) -> Self {
-        drop(lock(&self.0.table).insert(spec));
-        self
-    }
-
-    /// The supervisor's mailbox.
-    #[must_use]
-    pub fn mailbox(&self) -> &Mailbox<SupervisorMessage> {
-        &self.0.mailbox
-    }
-
-    /// The children as part of the live tree.
-    #[must_use]
-    pub fn views(&self) -> Vec<NodeView> {
-        let table = lock(&self.0.table);
-        table
-            .order
-            .iter()
-            .filter_map(|name| {
-                let entry = table.children.get(name)?;
-                let mut view = entry.spec.child.view(name);
-                view.restarts = entry.restarts;
-                view.last_error.clone_from(&entry.last_error);
-                Some(view)
-            })
-            .collect()
-    }
-
-    /// Names of the children that are up or about to be.
-    #[must_use]
-    pub fn alive(&self) -> Vec<Box<str>> {
-        let table = lock(&self.0.table);
-        let up = |name: &str| {
-            table.children.get(name).is_some_and(|entry| entry.state != State::GivenUp)
-        };
-        table.order.iter().filter(|name| up(name)).cloned().collect()
-    }
-
-    pub(crate) fn kill_all(&self) {
-        let mut table = lock(&self.0.table);
-        table.ending.get_or_insert(Exit::Killed);
-        for entry in table.children.values() {
-            entry.spec.child.kill();
-        }
-    }
-
-    pub(crate) fn close_all(&self) {
-        for entry in lock(&self.0.table).children.values() {
-            entry.spec.child.close();
-        }
-    }
-
-    /// Starts the child, under the table's lock held by the caller.
-    fn launch(&self, table: &mut Table, name: &str) {
-        table.launches += 1;
-        let launch = table.launches;
-        let Some(entry) = table.children.get_mut(name) else { return };
-        entry.launch = launch;
-        let told = self.0.mailbox.clone();
-        let child: Box<str> = name.into();
-        let started = entry.spec.launch(move |exit| {
-            let _refused = told.tell(SupervisorMessage::Gone { name: child, launch, exit });
-        });
-        if started {
-            entry.state = State::Live;
-        } else {
-            // Old state still holds the place: start when it is gone.
-            entry.state = State::Waiting;
-            let told = self.0.mailbox.clone();
-            let child: Box<str> = name.into();
-            entry.spec.child.when_vacant(Box::new(move || {
-                let _refused = told.tell(SupervisorMessage::StartDue { name: child });
-            }));
-        }
-    }
-}
-
-impl Table {
-    /// Adds a child; gives the spec back if the name is known.
-    fn insert(&mut self, spec: ChildSpec) -> Option<ChildSpec> {
-        if self.children.contains_key(&spec.name) {
-            return Some(spec);
-        }
-        let name = spec.name.clone();
-        self.order.push(name.clone());
-        let entry = Entry {
-            spec,
-            state: State::Due,
-            launch: 0,
-            restarts: 0,
-            recent: VecDeque::new(),
-            last_error: None,
-            remove: false,
-            removed: Vec::new(),
-        };
-        self.children.insert(name, entry);
-        None
-    }
-
-    fn forget(&mut self, name: &str) {
-        if let Some(entry) = self.children.remove(name) {
-            // Mostly the last ones go first.
-            if let Some(place) = self.order.iter().rposition(|other| &**other == name) {
-                self.order.remove(place);
-            }
-            entry.spec.child.close();
-            for reply in &entry.removed {
-                reply.send(());
-            }
-        }
-    }
-
-    fn stopped(&self) -> bool {
-        self.children.values().all(|entry| !matches!(entry.state, State::Live | State::Stopping))
     }
 }
 
@@ -254,25 +75,30 @@ impl Role for Supervisor {
     type Message = SupervisorMessage;
     type Args = Company;
     const IDEMPOTENT: bool = true;
+    const STOPS_BEFORE_START: bool = false;
 
     async fn start(company: Company, _: Life<SupervisorMessage>) -> Result<Self, StartError> {
         Ok(Self { company })
     }
 
     fn started(&mut self, cx: &mut Context<SupervisorMessage>) {
+        self.take_over(cx);
         if lock(&self.company.0.table).ending.is_some() {
-            return self.end_children(cx, None);
+            return self.end_children(cx, None, Exit::Normal);
         }
         // Backoff timers died with the incarnation before.
         let company = self.company.clone();
         cx.run(move || {
             let mut table = lock(&company.0.table);
-            for name in table.order.clone() {
-                let due = |entry: &Entry| matches!(entry.state, State::Due | State::Waiting);
-                if table.children.get(&name).is_some_and(due) {
-                    company.launch(&mut table, &name);
-                }
-            }
+            let due: Vec<Box<str>> = table
+                .in_order()
+                .filter(|(_, entry)| entry.due())
+                .map(|(name, _)| name.into())
+                .collect();
+            let closed: Vec<_> =
+                due.iter().filter_map(|name| company.launch(&mut table, name)).collect();
+            drop(table);
+            drop(closed);
         });
     }
 
@@ -293,11 +119,41 @@ impl Role for Supervisor {
     }
 
     fn stop(&mut self, cx: &mut Context<SupervisorMessage>) {
-        self.end_children(cx, Some(Exit::Normal));
+        self.end_children(cx, None, Exit::Normal);
     }
 }
 
+/// What follows the end of a child.
+enum Next {
+    /// Start it again after a while.
+    Restart(Duration),
+    /// It is not needed any more.
+    Forget,
+    /// It stays in the table as given up.
+    GiveUp(String),
+    /// A supervisor that crashed, and is to end: start it to stop its children.
+    WindUp,
+    /// The same, but it crashed too often: kill its children, then look again.
+    Sweep,
+}
+
 impl Supervisor {
+    /// What the incarnation before may have left undone: timers of ordered stops, and notices
+    /// that were set aside.
+    fn take_over(&self, cx: &mut Context<SupervisorMessage>) {
+        let myself = cx.myself().clone();
+        let table = lock(&self.company.0.table);
+        for (name, entry) in table.in_order().filter(|(_, entry)| entry.live()) {
+            let (name, launch): (Box<str>, _) = (name.into(), entry.launch);
+            if let Some(exit) = entry.spec.child.ended() {
+                // The child's own notice, if it is still queued, stands before this one.
+                cx.send(&myself, SupervisorMessage::Gone { name, launch, exit });
+            } else if entry.state == State::Stopping {
+                cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
+            }
+        }
+    }
+
     fn on_add(&self, spec: &Arc<Mutex<Option<ChildSpec>>>, cx: &mut Context<SupervisorMessage>) {
         let (company, spec) = (self.company.clone(), Arc::clone(spec));
         cx.run(move || {
@@ -308,118 +164,87 @@ impl Supervisor {
                 return; // Dropping the spec tells that the child never ran.
             }
             let name = spec.name.clone();
-            let known = table.insert(spec);
-            if known.is_none() {
-                company.launch(&mut table, &name);
-            }
+            let inserted = table.insert(spec);
+            let closed = if inserted.is_ok() { company.launch(&mut table, &name) } else { None };
             drop(table);
+            drop((inserted, closed));
         });
     }
 
     fn on_remove(&self, name: &str, done: Option<&Reply<()>>, cx: &mut Context<SupervisorMessage>) {
         let (company, name, done) = (self.company.clone(), Box::<str>::from(name), done.cloned());
-        let mut table = lock(&company.0.table);
-        let Some(entry) = table.children.get_mut(&name) else {
+        let table = lock(&company.0.table);
+        let Some(entry) = table.children.get(&name) else {
             if let Some(done) = done {
                 cx.reply(&done, ());
             }
             return;
         };
-        let live = matches!(entry.state, State::Live | State::Stopping);
-        if live {
-            cx.after(
-                entry.spec.grace,
-                SupervisorMessage::GraceDue { name: name.clone(), launch: entry.launch },
-            );
+        if entry.state == State::Live {
+            let (name, launch) = (name.clone(), entry.launch);
+            cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
         }
         drop(table);
         cx.run(move || {
             let mut table = lock(&company.0.table);
             let Some(entry) = table.children.get_mut(&name) else { return };
-            entry.remove = true;
             entry.removed.extend(done);
-            if live {
+            if entry.state == State::Live {
                 entry.state = State::Stopping;
                 entry.spec.child.order_stop();
-            } else {
-                table.forget(&name);
+            } else if !entry.live() {
+                let forgotten = table.forget(&name);
+                drop(table);
+                forgotten.into_iter().for_each(Entry::finish);
             }
         });
     }
 
     fn on_gone(&self, name: &str, launch: u64, exit: &Exit, cx: &mut Context<SupervisorMessage>) {
-        let mut table = lock(&self.company.0.table);
-        let ending = table.ending.is_some();
-        let Some(entry) = table.children.get_mut(name) else { return };
-        if entry.launch != launch {
-            return;
-        }
-        let stopping = entry.state == State::Stopping || entry.remove;
-        let company = self.company.clone();
-        let child: Box<str> = name.into();
-        if ending {
-            drop(table);
-            cx.run(move || {
-                if let Some(entry) = lock(&company.0.table).children.get_mut(&child) {
-                    entry.state = State::Due;
-                }
-            });
-            // Looks at the table after the step above.
-            return self.end_after(name, cx);
-        }
-        if stopping || !wants_restart(entry.spec.restart, exit) {
-            let kept = !stopping && matches!(exit, Exit::GaveUp(_));
-            let escalate = kept && entry.spec.give_up == GiveUp::Escalate;
-            drop(table);
-            cx.run(move || {
-                lock(&company.0.table).forget(&child);
-            });
-            if escalate {
-                self.end_children(cx, Some(Exit::GaveUp(format!("{name} {exit}"))));
-            }
-            return;
-        }
         let now = Instant::now();
-        let (most, within) = entry.spec.intensity;
-        let recent = entry.recent.iter().filter(|at| now.duration_since(**at) < within).count();
-        if recent >= most as usize {
-            let give_up = entry.spec.give_up;
-            drop(table);
-            let reason = exit.to_string();
-            cx.run(move || {
-                if let Some(entry) = lock(&company.0.table).children.get_mut(&child) {
-                    entry.state = State::GivenUp;
-                    entry.last_error = Some(format!("{reason}; failed too often"));
-                    entry.spec.child.close();
-                }
-            });
-            if give_up == GiveUp::Escalate {
-                let why = format!("{name} failed more than {most} times in {within:?}: {exit}");
-                self.end_children(cx, Some(Exit::GaveUp(why)));
-            }
-            return;
-        }
-        // The first restart in a while does not wait.
-        let wait = match u32::try_from(recent).unwrap_or(u32::MAX) {
-            0 => Duration::ZERO,
-            n => entry.spec.backoff.wait(n),
-        };
+        let table = lock(&self.company.0.table);
+        let Some(next) = what_follows(&table, name, launch, exit, now) else { return };
+        let ending = table.ending.is_some();
+        let escalates = table.children.get(name).is_some_and(|entry| {
+            entry.spec.give_up == GiveUp::Escalate && entry.state == State::Live
+        });
         drop(table);
-        self.order_restart(child, exit, now, within, wait, cx);
+        match next {
+            Next::Restart(wait) => self.order_restart(name, exit, now, wait, cx),
+            Next::WindUp => self.wind_up(name, exit, now, cx),
+            Next::Sweep => self.sweep(name, launch, exit, cx),
+            Next::Forget => {
+                let (company, child) = (self.company.clone(), Box::<str>::from(name));
+                cx.run(move || {
+                    let forgotten = lock(&company.0.table).forget(&child);
+                    forgotten.into_iter().for_each(Entry::finish);
+                });
+                if ending {
+                    self.end_children(cx, Some(name), Exit::Normal);
+                } else if escalates && matches!(exit, Exit::GaveUp(_)) {
+                    self.end_children(cx, Some(name), Exit::GaveUp(format!("{name} {exit}")));
+                }
+            }
+            Next::GiveUp(why) => {
+                self.give_up_on(name, format!("{exit}{why}"), cx);
+                if escalates {
+                    let why = Exit::GaveUp(format!("{name} {exit}{why}"));
+                    self.end_children(cx, Some(name), why);
+                }
+            }
+        }
     }
 
     fn order_restart(
         &self,
-        name: Box<str>,
+        name: &str,
         exit: &Exit,
         now: Instant,
-        within: Duration,
         wait: Duration,
         cx: &mut Context<SupervisorMessage>,
     ) {
-        tracing::warn!(child = &*name, %exit, ?wait, "restarting");
-        let company = self.company.clone();
-        let exit = exit.clone();
+        tracing::warn!(child = name, %exit, ?wait, "restarting");
+        let (company, name, exit) = (self.company.clone(), Box::<str>::from(name), exit.clone());
         if !wait.is_zero() {
             cx.after(wait, SupervisorMessage::StartDue { name: name.clone() });
         }
@@ -427,31 +252,78 @@ impl Supervisor {
             let mut table = lock(&company.0.table);
             let Some(entry) = table.children.get_mut(&name) else { return };
             entry.state = State::Waiting;
-            entry.restarts += 1;
-            while entry.recent.front().is_some_and(|at| now.duration_since(*at) >= within) {
-                entry.recent.pop_front();
-            }
-            entry.recent.push_back(now);
-            entry.last_error = Some(exit.to_string());
+            entry.note_restart(&exit, now);
             let listener = entry.spec.on_restart.clone();
-            if wait.is_zero() {
-                company.launch(&mut table, &name);
-            }
+            let closed = if wait.is_zero() { company.launch(&mut table, &name) } else { None };
             drop(table);
+            drop(closed);
             if let Some(listener) = listener {
                 listener(&exit);
             }
         });
     }
 
-    fn on_start_due(&self, name: &str, cx: &mut Context<SupervisorMessage>) {
-        let company = self.company.clone();
-        let name: Box<str> = name.into();
+    fn wind_up(&self, name: &str, exit: &Exit, now: Instant, cx: &mut Context<SupervisorMessage>) {
+        tracing::warn!(child = name, %exit, "starting once more, to stop its children");
+        let (company, name, exit) = (self.company.clone(), Box::<str>::from(name), exit.clone());
+        {
+            let table = lock(&company.0.table);
+            if let Some(entry) = table.children.get(&name) {
+                let launch = table.launches + 1; // The one below.
+                let name = name.clone();
+                cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
+            }
+        }
         cx.run(move || {
             let mut table = lock(&company.0.table);
-            let waits = |entry: &Entry| matches!(entry.state, State::Due | State::Waiting);
-            if table.ending.is_none() && table.children.get(&name).is_some_and(waits) {
-                company.launch(&mut table, &name);
+            let Some(entry) = table.children.get_mut(&name) else { return };
+            entry.note_restart(&exit, now);
+            entry.spec.child.order_end();
+            let closed = company.launch_as(&mut table, &name, State::Stopping);
+            drop(table);
+            drop(closed);
+        });
+    }
+
+    fn sweep(&self, name: &str, launch: u64, exit: &Exit, cx: &mut Context<SupervisorMessage>) {
+        tracing::error!(child = name, %exit, "failed too often: killing its children");
+        let told = cx.myself().clone();
+        let (company, name, exit) = (self.company.clone(), Box::<str>::from(name), exit.clone());
+        cx.run(move || {
+            let table = lock(&company.0.table);
+            let Some(entry) = table.children.get(&name) else { return };
+            let child = Arc::clone(&entry.spec.child);
+            drop(table);
+            child.kill();
+            let last = Last::new(move || {
+                let _refused = told.tell(SupervisorMessage::Gone { name, launch, exit });
+            });
+            child.when_all_vacant(&last);
+        });
+    }
+
+    fn give_up_on(&self, name: &str, error: String, cx: &mut Context<SupervisorMessage>) {
+        tracing::error!(child = name, error, "given up");
+        let (company, name) = (self.company.clone(), Box::<str>::from(name));
+        cx.run(move || {
+            let mut table = lock(&company.0.table);
+            let Some(entry) = table.children.get_mut(&name) else { return };
+            entry.state = State::GivenUp;
+            entry.last_error = Some(error);
+            let child = Arc::clone(&entry.spec.child);
+            drop(table);
+            child.close();
+        });
+    }
+
+    fn on_start_due(&self, name: &str, cx: &mut Context<SupervisorMessage>) {
+        let (company, name) = (self.company.clone(), Box::<str>::from(name));
+        cx.run(move || {
+            let mut table = lock(&company.0.table);
+            if table.children.get(&name).is_some_and(|entry| entry.due()) {
+                let closed = company.launch(&mut table, &name);
+                drop(table);
+                drop(closed);
             }
         });
     }
@@ -466,69 +338,39 @@ impl Supervisor {
         }
     }
 
-    /// Goes on with the end after a child has gone.
-    fn end_after(&self, gone: &str, cx: &mut Context<SupervisorMessage>) {
+    /// Begins, or goes on with, the ordered stop of all children but the one that has just gone;
+    /// `exit` is how to end then, unless that is known already.
+    fn end_children(&self, cx: &mut Context<SupervisorMessage>, gone: Option<&str>, exit: Exit) {
         let table = lock(&self.company.0.table);
-        let live = |entry: &Entry| matches!(entry.state, State::Live | State::Stopping);
-        if table.children.iter().any(|(name, entry)| &**name != gone && live(entry)) {
-            // Together: all have been told already.
-            if self.company.0.order == Order::Reverse {
-                let next = self.next_to_stop(&table, Some(gone));
-                drop(table);
-                self.order_stops(next, cx);
-            }
-        } else {
-            let exit = table.ending.clone().unwrap_or(Exit::Normal);
-            drop(table);
-            self.finish(exit, cx);
-        }
-    }
-
-    /// Begins, or goes on with, the ordered stop of all children; `exit` is how to end then.
-    fn end_children(&self, cx: &mut Context<SupervisorMessage>, exit: Option<Exit>) {
-        let table = lock(&self.company.0.table);
-        let exit = table.ending.clone().or(exit).unwrap_or(Exit::Normal);
-        let company = self.company.clone();
-        let noted = exit.clone();
-        cx.run(move || {
-            lock(&company.0.table).ending.get_or_insert(noted);
-        });
-        if table.stopped() {
+        let begun = table.ending.is_some();
+        let exit = table.ending.clone().unwrap_or(exit);
+        let live = |name: &str, entry: &Entry| Some(name) != gone && entry.live();
+        if !table.children.iter().any(|(name, entry)| live(name, entry)) {
             drop(table);
             return self.finish(exit, cx);
         }
-        let next = self.next_to_stop(&table, None);
-        drop(table);
-        self.order_stops(next, cx);
-    }
-
-    fn next_to_stop(&self, table: &Table, gone: Option<&str>) -> Vec<Box<str>> {
-        let live = table.order.iter().rev().filter(|name| {
-            Some(&***name) != gone
-                && table
-                    .children
-                    .get(*name)
-                    .is_some_and(|entry| matches!(entry.state, State::Live | State::Stopping))
-        });
-        match self.company.0.order {
-            Order::Reverse => live.take(1).cloned().collect(),
-            Order::Together => live.cloned().collect(),
+        let company = self.company.clone();
+        cx.run(move || company.order_end(exit));
+        let order = self.company.0.order;
+        if begun && gone.is_some() && order == Order::Together {
+            return; // All have been told already.
         }
-    }
-
-    fn order_stops(&self, names: Vec<Box<str>>, cx: &mut Context<SupervisorMessage>) {
-        let table = lock(&self.company.0.table);
-        for name in &names {
-            if let Some(entry) = table.children.get(name)
-                && entry.state == State::Live
-            {
-                cx.after(
-                    entry.spec.grace,
-                    SupervisorMessage::GraceDue { name: name.clone(), launch: entry.launch },
-                );
+        let most = if order == Order::Reverse { 1 } else { usize::MAX };
+        let mut names: Vec<Box<str>> = Vec::new();
+        for (name, entry) in
+            table.in_order().rev().filter(|(name, entry)| live(name, entry)).take(most)
+        {
+            if entry.state == State::Live {
+                let (name, launch) = (Box::<str>::from(name), entry.launch);
+                names.push(name.clone());
+                cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
             }
         }
         drop(table);
+        self.order_stops(names, cx);
+    }
+
+    fn order_stops(&self, names: Vec<Box<str>>, cx: &mut Context<SupervisorMessage>) {
         let company = self.company.clone();
         cx.run(move || {
             let mut table = lock(&company.0.table);
@@ -545,17 +387,48 @@ impl Supervisor {
 
     fn finish(&self, exit: Exit, cx: &mut Context<SupervisorMessage>) {
         let company = self.company.clone();
+        let noted = exit.clone();
         cx.run(move || {
-            let mut table = lock(&company.0.table);
-            for name in std::mem::take(&mut table.order) {
-                table.forget(&name);
-            }
+            company.order_end(noted);
+            company.close_all();
         });
         match exit {
             Exit::GaveUp(why) => cx.give_up(why),
             _ => cx.stop(),
         }
     }
+}
+
+/// What follows the end of a child; `None` if the notice is not about its last launch.
+fn what_follows(table: &Table, name: &str, launch: u64, exit: &Exit, now: Instant) -> Option<Next> {
+    let entry = table.children.get(name)?;
+    if entry.launch != launch || !entry.live() {
+        return None;
+    }
+    let (most, within) = entry.spec.intensity;
+    let recent = entry.recent.iter().filter(|at| now.duration_since(**at) < within).count();
+    let too_many = recent >= most as usize;
+    let wanted = table.ending.is_none() && entry.state == State::Live;
+    let again = wanted && wants_restart(entry.spec.restart, exit);
+    let orphans = entry.spec.child.has_orphans();
+    Some(if orphans && too_many {
+        Next::Sweep
+    } else if orphans && !again {
+        Next::WindUp
+    } else if again && too_many {
+        Next::GiveUp(format!("; more than {most} restarts within {within:?}"))
+    } else if again {
+        // The first restart in a while does not wait.
+        Next::Restart(match u32::try_from(recent).unwrap_or(u32::MAX) {
+            0 => Duration::ZERO,
+            n => entry.spec.backoff.wait(n),
+        })
+    } else if wanted && entry.spec.restart != Restart::Temporary && matches!(exit, Exit::GaveUp(_))
+    {
+        Next::GiveUp(String::new())
+    } else {
+        Next::Forget
+    })
 }
 
 fn wants_restart(restart: Restart, exit: &Exit) -> bool {

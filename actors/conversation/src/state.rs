@@ -1,0 +1,372 @@
+//! The state of a conversation: a fold of its log.
+//!
+//! [`State::apply`] is total: it takes any record in any order and never fails, so a session always
+//! opens. The conversation applies each record when it appends it, and the replay applies the same
+//! records again; nothing that decides what happens next is kept anywhere else.
+
+use crate::context::{Entry, Source};
+use serde::{Deserialize, Serialize};
+use std::{collections::VecDeque, path::PathBuf};
+use troupe_types::{
+    ApprovalAsk, CallId, Channel, Decision, Item, Level, Op, OpId, OutputItem, Record, RequestId,
+    RequestOutcome, SessionId, SessionSettings, Submission, TurnId, Usage,
+};
+
+/// How many operations are remembered, so that sending one again changes nothing.
+const OPS_REMEMBERED: usize = 256;
+
+/// Everything that follows from the log, but the items of the context, which can be let go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Core {
+    pub(crate) session: Option<SessionId>,
+    pub(crate) cwd: PathBuf,
+    pub(crate) source: String,
+    /// The next line's number.
+    pub(crate) next_seq: u64,
+    /// The settings last recorded.
+    pub(crate) settings: Option<Box<SessionSettings>>,
+    /// Operations accepted lately, with the numbers of their records.
+    ops: VecDeque<(OpId, u64)>,
+    /// Operations that have not begun: prompts and compactions.
+    pub(crate) inbox: VecDeque<Submission>,
+    pub(crate) turn: Option<Turn>,
+    pub(crate) usage: Usage,
+    /// Tokens in the context after the last answer, as the provider counts.
+    pub(crate) context_tokens: u64,
+    /// Texts of the host that stand in the context, by kind, hashed: what differs is said anew.
+    pub(crate) told: Vec<(String, u64)>,
+}
+
+/// The turn that runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) turn: TurnId,
+    pub(crate) op: OpId,
+    /// Its operation asked for a summary only.
+    pub(crate) compact_only: bool,
+    pub(crate) output_schema: Option<serde_json::Value>,
+    /// The request that runs, or the last one.
+    pub(crate) request: Option<Request>,
+    /// The calls of that request.
+    pub(crate) calls: Vec<Call>,
+    pub(crate) retries: u32,
+    /// Why it has to stop at the next boundary.
+    pub(crate) stop: Option<Stop>,
+    /// A summary was tried because the context did not fit.
+    pub(crate) compacted: bool,
+}
+
+/// Why a turn has to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stop {
+    Cancelled,
+    TimedOut,
+}
+
+/// A request to the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) request: RequestId,
+    pub(crate) compaction: bool,
+    /// Text that came and is not yet part of a completed item.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) result: Option<RequestOutcome>,
+    pub(crate) end_turn: Option<bool>,
+    /// The summary, once it is complete.
+    pub(crate) summary: Option<String>,
+}
+
+/// Text of an item that is still coming.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) index: u32,
+    pub(crate) channel: Channel,
+    pub(crate) text: String,
+}
+
+/// A call of the running turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) call: CallId,
+    pub(crate) tool: String,
+    pub(crate) seq: u64,
+    pub(crate) asked: Option<ApprovalAsk>,
+    pub(crate) answer: Option<Decision>,
+    pub(crate) started: bool,
+    pub(crate) finished: bool,
+}
+
+/// The fold of the log.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    pub(crate) core: Core,
+    pub(crate) context: Vec<Entry>,
+}
+
+impl State {
+    /// Takes one more record, number `seq`, which starts at `offset` where that is known.
+    pub(crate) fn apply(&mut self, seq: u64, offset: Option<u64>, record: &Record) {
+        self.core.next_seq = self.core.next_seq.max(seq + 1);
+        match record {
+            Record::SessionCreated(body) => {
+                self.core.session = Some(body.session);
+                self.core.cwd.clone_from(&body.cwd);
+                self.core.source.clone_from(&body.source);
+            }
+            Record::SessionOpened(body) => self.core.settings = Some(body.settings.clone()),
+            Record::OpAccepted(body) => self.on_op(seq, &body.submission),
+            Record::TurnStarted(body) => self.on_turn_started(body.turn, body.op),
+            Record::RequestStarted(body) => {
+                if let Some(turn) = &mut self.core.turn {
+                    turn.calls.clear();
+                    turn.request = Some(Request {
+                        request: body.request,
+                        compaction: body.compaction,
+                        parts: Vec::new(),
+                        result: None,
+                        end_turn: None,
+                        summary: None,
+                    });
+                }
+            }
+            Record::TextPart(body) => {
+                if let Some(request) = self.core.open_request_mut(body.request) {
+                    request.add_part(body.index, body.channel, &body.text);
+                }
+            }
+            Record::CallRequested(body) => {
+                if let Some(turn) = &mut self.core.turn {
+                    turn.calls.push(Call {
+                        call: body.item.call,
+                        tool: body.item.tool.clone(),
+                        seq,
+                        asked: None,
+                        answer: None,
+                        started: false,
+                        finished: false,
+                    });
+                }
+            }
+            Record::ApprovalAsked(body) => {
+                self.core.with_call(body.call, |call| call.asked = Some(body.ask.clone()));
+            }
+            Record::ApprovalAnswered(body) => {
+                self.core.with_call(body.call, |call| call.answer = Some(body.decision.clone()));
+                if body.decision == Decision::Abort {
+                    self.core.stop_turn(Stop::Cancelled);
+                }
+            }
+            Record::CallStarted(body) => self.core.with_call(body.call, |call| call.started = true),
+            Record::CallFinished(body) => {
+                self.core.with_call(body.call, |call| call.finished = true);
+            }
+            Record::RequestFinished(body) => self.on_request_finished(body),
+            Record::Notice(body) => {
+                if body.level == Level::Retry
+                    && let Some(request) = self.core.turn.as_mut().and_then(|t| t.request.as_mut())
+                {
+                    request.parts.clear();
+                }
+            }
+            Record::Compacted(_) => {
+                self.context.clear();
+                self.core.context_tokens = 0;
+                if let Some(turn) = &mut self.core.turn {
+                    turn.request = None;
+                    turn.calls.clear();
+                }
+            }
+            Record::TurnFinished(_) => self.core.turn = None,
+            Record::ItemAdded(body) => self.on_item_added(body.op, &body.item),
+            Record::ItemCompleted(body) => {
+                self.on_item_completed(body.request, body.index, &body.item)
+            }
+            Record::PlanUpdated(_) | Record::Checkpoint(_) | Record::Mended(_) => {}
+        }
+        if let Some(entry) = self.entry(seq, offset, record) {
+            self.context.push(entry);
+        }
+    }
+
+    /// The place in the context of a record, if it has one.
+    fn entry(&self, seq: u64, offset: Option<u64>, record: &Record) -> Option<Entry> {
+        let compaction = |id| self.core.open_request(id).is_some_and(|request| request.compaction);
+        let (source, items) = Entry::content(record)?;
+        if let Source::Model(request) = source
+            && compaction(request)
+        {
+            return None;
+        }
+        Some(Entry { seq, offset, source, items: Some(items) })
+    }
+
+    fn on_op(&mut self, seq: u64, submission: &Submission) {
+        self.core.ops.push_back((submission.id, seq));
+        if self.core.ops.len() > OPS_REMEMBERED {
+            self.core.ops.pop_front();
+        }
+        match &submission.op {
+            Op::Prompt { .. } | Op::Compact => self.core.inbox.push_back(submission.clone()),
+            Op::Interrupt => {
+                // What was typed ahead of an interrupt is not run behind the user's back.
+                self.core.inbox.clear();
+                self.core.stop_turn(Stop::Cancelled);
+            }
+            Op::Answer { .. } | Op::Continue => {}
+        }
+    }
+
+    fn on_turn_started(&mut self, turn: TurnId, op: OpId) {
+        let begun = self.core.inbox.iter().find(|submission| submission.id == op);
+        let (compact_only, output_schema) = match begun.map(|submission| &submission.op) {
+            Some(Op::Compact) => (true, None),
+            Some(Op::Prompt { output_schema, .. }) => (false, output_schema.clone()),
+            _ => (false, None),
+        };
+        if compact_only {
+            self.core.inbox.retain(|submission| submission.id != op);
+        }
+        self.core.turn = Some(Turn {
+            turn,
+            op,
+            compact_only,
+            output_schema,
+            request: None,
+            calls: Vec::new(),
+            retries: 0,
+            stop: None,
+            compacted: false,
+        });
+    }
+
+    fn on_item_added(&mut self, op: Option<OpId>, item: &Item) {
+        if let Some(op) = op {
+            self.core.inbox.retain(|submission| submission.id != op);
+        }
+        if let Item::Context(item) = item {
+            let kind = format!("{:?}", item.kind);
+            let hash = text_hash(&item.text);
+            match self.core.told.iter_mut().find(|(other, _)| *other == kind) {
+                Some(told) => told.1 = hash,
+                None => self.core.told.push((kind, hash)),
+            }
+        }
+    }
+
+    fn on_item_completed(&mut self, id: RequestId, index: u32, item: &Item) {
+        if let Some(request) = self.core.open_request_mut(id) {
+            let answer = matches!(item, Item::Assistant(_));
+            request
+                .parts
+                .retain(|part| part.index != index && !(answer && part.channel == Channel::Answer));
+            if request.compaction
+                && let Item::Assistant(item) = item
+            {
+                request.summary.get_or_insert_default().push_str(&item.text);
+            }
+        }
+    }
+
+    fn on_request_finished(&mut self, body: &troupe_types::RequestFinished) {
+        if let Some(usage) = body.usage {
+            self.core.usage += usage;
+        }
+        let Some(turn) = &mut self.core.turn else { return };
+        turn.retries += body.retries;
+        let Some(request) = &mut turn.request else { return };
+        if request.request != body.request {
+            return;
+        }
+        request.result = Some(body.result.clone());
+        request.end_turn = body.end_turn;
+        request.parts.clear();
+        if request.compaction {
+            turn.compacted = true;
+            return;
+        }
+        if let Some(usage) = body.usage {
+            self.core.context_tokens = usage.total_tokens;
+        }
+    }
+
+    /// The output of a finished call, as an item of the context.
+    pub(crate) fn output(body: &troupe_types::CallFinished) -> OutputItem {
+        OutputItem { call: body.call, outcome: body.outcome.clone(), content: body.content.clone() }
+    }
+}
+
+impl Request {
+    fn add_part(&mut self, index: u32, channel: Channel, text: &str) {
+        match self.parts.iter_mut().find(|part| part.index == index && part.channel == channel) {
+            Some(part) => part.text.push_str(text),
+            None => self.parts.push(Part { index, channel, text: text.to_owned() }),
+        }
+    }
+}
+
+impl Core {
+    /// The number of the record that accepted this operation, if it was.
+    pub(crate) fn accepted(&self, op: OpId) -> Option<u64> {
+        self.ops.iter().rev().find(|(id, _)| *id == op).map(|(_, seq)| *seq)
+    }
+
+    /// The request that is running.
+    pub(crate) fn running_request(&self) -> Option<&Request> {
+        self.turn.as_ref()?.request.as_ref().filter(|request| request.result.is_none())
+    }
+
+    /// The request with this id, while it runs.
+    pub(crate) fn open_request(&self, id: RequestId) -> Option<&Request> {
+        self.running_request().filter(|request| request.request == id)
+    }
+
+    fn open_request_mut(&mut self, id: RequestId) -> Option<&mut Request> {
+        let request = self.turn.as_mut()?.request.as_mut()?;
+        (request.result.is_none() && request.request == id).then_some(request)
+    }
+
+    /// The calls of the running turn that have not finished, in order.
+    pub(crate) fn open_calls(&self) -> impl Iterator<Item = &Call> {
+        self.turn.iter().flat_map(|turn| &turn.calls).filter(|call| !call.finished)
+    }
+
+    /// A call that has not finished.
+    pub(crate) fn open_call(&self, id: CallId) -> Option<&Call> {
+        self.open_calls().find(|call| call.call == id)
+    }
+
+    fn with_call(&mut self, id: CallId, change: impl FnOnce(&mut Call)) {
+        let calls = self.turn.iter_mut().flat_map(|turn| &mut turn.calls);
+        if let Some(call) = calls.into_iter().find(|call| call.call == id) {
+            change(call);
+        }
+    }
+
+    fn stop_turn(&mut self, stop: Stop) {
+        if let Some(turn) = &mut self.turn {
+            turn.stop.get_or_insert(stop);
+        }
+    }
+
+    /// The deadline passed: not a record of its own, so told apart when the turn finishes.
+    pub(crate) fn time_out(&mut self) {
+        self.stop_turn(Stop::TimedOut);
+    }
+
+    /// Whether this text of the host stands in the context already.
+    pub(crate) fn was_told(&self, item: &Item) -> bool {
+        let Item::Context(item) = item else { return false };
+        let kind = format!("{:?}", item.kind);
+        let hash = text_hash(&item.text);
+        self.told.iter().any(|(other, told)| *other == kind && *told == hash)
+    }
+}
+
+/// A hash that is the same in every process (FNV-1a).
+fn text_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,88 @@
+//! The text of a finished command.
+
+use super::HeadTail;
+use std::{fmt::Write as _, path::Path, time::Duration};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandEnd {
+    /// By itself, with this status; 128 + n after signal n.
+    Exited(i32),
+    /// Its time was up; it was ended.
+    TimedOut {
+        /// The time it had, in milliseconds.
+        limit_ms: u64,
+    },
+    /// The user stopped it.
+    Cancelled,
+}
+
+impl CommandEnd {
+    /// The status the model is told: 124 after a time-out, 130 after a stop.
+    #[must_use]
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::TimedOut { .. } => 124,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
+/// What there is to say about a finished command.
+#[derive(Debug, Clone, Copy)]
+pub struct ShellReport<'a> {
+    /// How it ended.
+    pub end: CommandEnd,
+    /// How long it took.
+    pub wall: Duration,
+    /// Processes it left behind, which were ended.
+    pub strays: u32,
+    /// What it wrote.
+    pub output: &'a HeadTail,
+    /// The file that keeps everything it wrote, if there is one; named when text is left out.
+    pub kept_in: Option<&'a Path>,
+}
+
+/// The text the model is shown, with at most `tokens` tokens of output:
+///
+/// ```text
+/// Exit code: 0
+/// Wall time: 1.2 seconds
+/// Total output lines: 5000          (when something is left out)
+/// Whole output: /tmp/…              (when something is left out and a file keeps it)
+/// 2 background processes of the command were ended      (when there were some)
+/// Output:
+/// …
+/// ```
+#[must_use]
+pub fn shell_text(report: &ShellReport<'_>, tokens: usize) -> String {
+    let rendered = report.output.render(tokens);
+    let mut text = String::with_capacity(rendered.text.len() + 256);
+    // Writing into a `String` cannot fail.
+    let _ = writeln!(text, "Exit code: {}", report.end.exit_code());
+    let _ = writeln!(text, "Wall time: {:.1} seconds", report.wall.as_secs_f64());
+    if rendered.truncated {
+        let _ = writeln!(text, "Total output lines: {}", rendered.total_lines);
+        if let Some(path) = report.kept_in {
+            let _ = writeln!(text, "Whole output: {}", path.display());
+        }
+    }
+    match report.strays {
+        0 => {}
+        1 => text.push_str("1 background process of the command was ended\n"),
+        n => {
+            let _ = writeln!(text, "{n} background processes of the command were ended");
+        }
+    }
+    text.push_str("Output:\n");
+    match report.end {
+        CommandEnd::Exited(_) => {}
+        CommandEnd::TimedOut { limit_ms } => {
+            let _ = writeln!(text, "command timed out after {limit_ms} milliseconds");
+        }
+        CommandEnd::Cancelled => text.push_str("command stopped by the user\n"),
+    }
+    text.push_str(&rendered.text);
+    text
+}

@@ -1,0 +1,43 @@
+//! What a conversation orders when it needs a stream or a tool exec. The tree fills in the rest.
+
+use crate::{ConversationMessage, StreamMessage, ToolMessage};
+use std::sync::Arc;
+use troupe_kit::{ChildSpec, Mailbox};
+use troupe_types::{CallItem, ModelRequest, SessionId, SessionSettings};
+
+/// A model stream to be started.
+pub struct StreamOrder {
+    /// What to ask the model.
+    pub request: ModelRequest,
+    /// The session's settings.
+    pub settings: Arc<SessionSettings>,
+    /// How many broken attempts the turn has seen: the next one waits accordingly.
+    pub attempt: u32,
+    /// How many more attempts the turn allows.
+    pub retries_left: u32,
+    /// Who is told.
+    pub conversation: Mailbox<ConversationMessage>,
+}
+
+/// A tool exec to be started.
+pub struct ToolOrder {
+    /// The session.
+    pub session: SessionId,
+    /// The call.
+    pub call: CallItem,
+    /// The session's settings.
+    pub settings: Arc<SessionSettings>,
+    /// Who is told.
+    pub conversation: Mailbox<ConversationMessage>,
+}
+
+/// Makes specs for the temporary actors of a session. Each spec tells its exit to the tail of the
+/// conversation's bulk lane.
+pub trait Crew: Send + Sync {
+    /// A model stream, named `stream:<request>`.
+    fn stream(&self, order: StreamOrder) -> (ChildSpec, Mailbox<StreamMessage>);
+    /// A tool exec, named `tool:<call>`.
+    fn tool(&self, order: ToolOrder) -> (ChildSpec, Mailbox<ToolMessage>);
+    /// The shell that commands run in, and today's date, for the environment context.
+    fn surroundings(&self) -> (String, String);
+}

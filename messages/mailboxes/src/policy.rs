@@ -1,0 +1,61 @@
+//! What policy is told.
+
+use crate::ToolMessage;
+use std::path::PathBuf;
+use troupe_kit::Mailbox;
+use troupe_types::{ApprovalAsk, ApprovalPolicy, CallId, SandboxSettings};
+
+/// What policy is told. It decides and changes nothing, so a question may be given again.
+#[derive(Debug)]
+pub enum PolicyMessage {
+    /// Control, from a tool exec: may this be done? Answered by [`ToolMessage::Judged`]. Silence
+    /// is a no: the tool exec has a deadline.
+    Judge {
+        /// The call.
+        call: CallId,
+        /// What is to be done.
+        question: Question,
+        /// The session's approval policy.
+        approval: ApprovalPolicy,
+        /// The session's sandbox settings.
+        sandbox: SandboxSettings,
+        /// The session's directory.
+        cwd: PathBuf,
+        /// Who asks.
+        tool: Mailbox<ToolMessage>,
+    },
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Run a command.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// Where.
+        cwd: PathBuf,
+        /// The model asks to leave the sandbox, with its reason.
+        escalate: Option<String>,
+    },
+    /// Change files.
+    Patch {
+        /// Every file that is touched (absolute).
+        paths: Vec<PathBuf>,
+    },
+    /// Read something or change nothing outside the session.
+    Harmless,
+}
+
+/// What policy says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Do it, inside the sandbox.
+    Allow,
+    /// Do it, without the sandbox.
+    AllowOutside,
+    /// A person decides.
+    Ask(ApprovalAsk),
+    /// Do not do it; the model is told why.
+    Deny(String),
+}

@@ -1,0 +1,107 @@
+//! What sandbox is told.
+
+use crate::ToolMessage;
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::io::AsyncRead;
+use troupe_kit::Mailbox;
+use troupe_types::{CallId, ErrorClass, OutputStream, SandboxSettings};
+
+/// What sandbox is told.
+#[derive(Debug)]
+pub enum SandboxMessage {
+    /// Control, from a tool exec: start this process. Answered by [`ToolMessage::Launched`]. The
+    /// launch is a task that begins when the handler commits: a crash before that launches
+    /// nothing, so the order may be given again; a crash after it answers `Lost`.
+    Launch {
+        /// What to start.
+        order: Box<LaunchOrder>,
+        /// Who gets the process.
+        tool: Mailbox<ToolMessage>,
+    },
+    /// Control, from a conversation: be ready to launch, a reply is awaited.
+    Warm,
+}
+
+/// A process to start.
+#[derive(Debug, Clone)]
+pub struct LaunchOrder {
+    /// The call it is for.
+    pub call: CallId,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Where it runs.
+    pub cwd: PathBuf,
+    /// The session's workspace: what is writable, and what protected names are looked up under.
+    pub workspace: PathBuf,
+    /// How far it may reach.
+    pub sandbox: SandboxSettings,
+    /// The session, told to the process as `TROUPE_SESSION_ID`.
+    pub session: String,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessExit {
+    /// With this status.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// The launcher died: it was killed, its status is unknown.
+    Lost,
+}
+
+/// A running process. Dropping it kills the whole tree.
+pub struct Running {
+    /// What it prints, each with the name of the stream.
+    pub output: Vec<(OutputStream, Box<dyn AsyncRead + Send + Unpin>)>,
+    /// Resolves when the leader exits.
+    pub exit: Pin<Box<dyn Future<Output = ProcessExit> + Send>>,
+    /// Kills the whole tree at once; never waits. Returns how many processes there were.
+    pub kill: Arc<dyn Fn() -> u32 + Send + Sync>,
+}
+
+/// A process on its way to the tool exec; taken once. Nobody who does not take it leaves it
+/// running.
+pub struct Process(Mutex<Option<Running>>);
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Process")
+    }
+}
+
+impl Process {
+    /// Wraps a process.
+    #[must_use]
+    pub fn new(running: Running) -> Self {
+        Self(Mutex::new(Some(running)))
+    }
+
+    /// Takes it out, the first time.
+    #[must_use]
+    pub fn take(&self) -> Option<Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The answer to a launch.
+pub type LaunchAnswer = Result<Process, LaunchRefusal>;
+
+/// Why there is no process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LaunchRefusal {
+    /// It could not be started, and did not run.
+    Refused {
+        /// The kind of failure.
+        class: ErrorClass,
+        /// What happened and what helps.
+        message: String,
+    },
+    /// Sandbox died while it started it: it may have run.
+    Lost,
+}

@@ -1,0 +1,4 @@
+//! OpenAI Responses: `POST {base_url}/responses`.
+
+pub(crate) mod body;
+pub(crate) mod decode;

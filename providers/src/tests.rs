@@ -1,0 +1,51 @@
+//! Waits, secrets and URLs.
+
+use crate::{Endpoint, Secret, WireApi, backoff, http::request_url, random};
+use std::time::Duration;
+
+#[test]
+fn the_wait_doubles_with_jitter_up_to_a_limit() {
+    let ms = |attempt, random| backoff(attempt, || random).as_millis();
+    assert_eq!((ms(1, 0.5), ms(2, 0.5), ms(3, 0.5)), (200, 400, 800));
+    assert_eq!((ms(1, 0.0), ms(1, 1.0)), (180, 220));
+    assert_eq!((ms(0, 0.5), ms(100, 1.0)), (200, 30_000));
+    let numbers: Vec<f64> = (0..20).map(|_| random()).collect();
+    assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
+    assert!(numbers.windows(2).any(|pair| pair[0] != pair[1]));
+    assert!(backoff(1, random) >= Duration::from_millis(180));
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let mut endpoint = Endpoint::new("x", WireApi::Chat, "http://h/v1");
+    endpoint.key = Some(Secret::new("sk-0123456789"));
+    endpoint.headers = vec![("api-key".to_owned(), "header-secret".to_owned())];
+    endpoint.query = vec![("sig".to_owned(), "query-secret".to_owned())];
+    let shown = format!("{endpoint:?}");
+    assert!(shown.contains("api-key") && !shown.contains("secret\"") && !shown.contains("sk-"));
+    let text = endpoint.redact("sk-0123456789 header-secret query-secret");
+    assert_eq!(text, "*** *** ***");
+}
+
+#[test]
+fn urls_are_put_together_whatever_the_base_ends_in() {
+    for base in ["http://h:1/v1", "http://h:1/v1/", " http://h:1/v1/chat/completions"] {
+        let endpoint = Endpoint::new("x", WireApi::Chat, base);
+        let url = request_url(&endpoint, "chat/completions").unwrap();
+        assert_eq!(url.as_str(), "http://h:1/v1/chat/completions");
+    }
+    let mut endpoint = Endpoint::new("x", WireApi::Responses, "https://h/openai?a=b");
+    endpoint.query = vec![("api-version".to_owned(), "2025 preview".to_owned())];
+    let url = request_url(&endpoint, "responses").unwrap();
+    assert_eq!(url.as_str(), "https://h/openai/responses?a=b&api-version=2025+preview");
+}
+
+#[test]
+fn azure_and_openai_are_known_by_name_or_host() {
+    assert!(Endpoint::looks_like_azure("Azure", ""));
+    assert!(Endpoint::looks_like_azure("x", "https://me.openai.azure.com/openai"));
+    assert!(!Endpoint::looks_like_azure("x", "https://api.openai.com/v1"));
+    let openai = |url: &str| Endpoint::new("x", WireApi::Responses, url).is_openai();
+    assert!(openai("https://api.openai.com/v1") && openai("https://eu.api.openai.com/v1"));
+    assert!(!openai("https://notopenai.com/v1") && !openai("http://127.0.0.1:8080/v1"));
+}
