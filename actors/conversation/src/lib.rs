@@ -14,14 +14,14 @@ mod compact;
 mod context;
 mod drive;
 mod facts;
+mod fold;
 mod ops;
 mod project_docs;
 mod prompt;
 mod start;
 mod state;
 
-#[cfg(test)]
-mod tests;
+pub use fold::Fold;
 
 use append::After;
 use state::State;

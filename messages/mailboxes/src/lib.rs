@@ -23,6 +23,6 @@ pub use recorder::{
 pub use sandbox::{
     LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessExit, Running, SandboxMessage,
 };
-pub use sessions::{Found, OpenError, SessionsMessage};
+pub use sessions::{Handle, Ready, SessionsMessage};
 pub use stream::StreamMessage;
 pub use tool::{Answered, ToolMessage};

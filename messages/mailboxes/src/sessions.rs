@@ -1,21 +1,24 @@
 //! What sessions is told.
 
-use std::{any::Any, sync::Arc};
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, PoisonError},
+};
 use troupe_kit::{ChildSpec, Reply};
 use troupe_types::SessionId;
 
 /// What sessions is told.
 #[derive(Debug)]
 pub enum SessionsMessage {
-    /// A call, from the library: open this session; if it is open here already, its holder is
-    /// told instead.
+    /// A call, from the library: open this session; if it is open here already, its holder's
+    /// handle is the answer. If sessions dies first, the caller asks again.
     Open {
         /// The session.
         session: SessionId,
-        /// Its supervisor's spec and the handle that others get, until it is taken.
-        company: Box<Found>,
-        /// The handle of whoever holds it now.
-        reply: Reply<Result<Arc<dyn Any + Send + Sync>, OpenError>>,
+        /// What is started, unless the session is open.
+        ready: Arc<Ready>,
+        /// The handle of whoever holds the session now.
+        reply: Reply<Handle>,
     },
     /// A call, from the library: close this session; answered when all its actors are gone.
     Close {
@@ -24,30 +27,42 @@ pub enum SessionsMessage {
         /// Answered when it is closed.
         reply: Reply<()>,
     },
-    /// Control, from the drop that ended a session's supervisor.
+    /// Control, from the drop that closed a session's supervisor for good.
     Ended {
         /// The session.
         session: SessionId,
-        /// How it ended, unless as ordered.
+        /// Which opening of it: another one's end is not the session's.
+        opening: u64,
+        /// Why, where it was not asked for.
         reason: Option<String>,
     },
     /// A call: the sessions that are open in this process.
     List(Reply<Vec<SessionId>>),
 }
 
+/// What everybody who opens a session is given; the library knows its type.
+pub type Handle = Arc<dyn Any + Send + Sync>;
+
 /// A session's supervisor, ready to be started.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// The spec; taken once.
-    pub spec: Arc<std::sync::Mutex<Option<ChildSpec>>>,
-    /// What others are given who open the same session.
-    pub handle: Arc<dyn Any + Send + Sync>,
+#[derive(Debug)]
+pub struct Ready {
+    spec: Mutex<Option<ChildSpec>>,
+    /// The number of this opening, different for each.
+    pub opening: u64,
+    /// What whoever opens the session is given.
+    pub handle: Handle,
 }
 
-/// Why a session is not opened.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// Sessions is gone.
-    #[error("no session can be opened: {0}")]
-    Closed(String),
+impl Ready {
+    /// A supervisor that has not been started, and the handle to what it will look after.
+    #[must_use]
+    pub fn new(spec: ChildSpec, opening: u64, handle: Handle) -> Self {
+        Self { spec: Mutex::new(Some(spec)), opening, handle }
+    }
+
+    /// Takes the spec, the first time.
+    #[must_use]
+    pub fn take(&self) -> Option<ChildSpec> {
+        self.spec.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }

@@ -151,6 +151,9 @@ impl<R: Role> Child for RoleChild<R> {
 /// Told of each exit of a child, by the drop that ends it; see [`SpecBuilder::on_exit`].
 pub(crate) type OnExit = Arc<dyn Fn(&Exit) + Send + Sync>;
 
+/// Told once when a child is closed for good; see [`SpecBuilder::on_closed`].
+pub(crate) type OnClosed = Box<dyn FnOnce(Option<String>) + Send + Sync>;
+
 /// Why a child was not started.
 pub(crate) enum LaunchError {
     /// Its place is held.
@@ -170,6 +173,7 @@ pub struct ChildSpec {
     pub(crate) give_up: GiveUp,
     pub(crate) on_exit: Option<OnExit>,
     pub(crate) on_restart: Option<OnExit>,
+    on_closed: Option<OnClosed>,
     launched: bool,
 }
 
@@ -197,6 +201,7 @@ impl ChildSpec {
             give_up: GiveUp::Escalate,
             on_exit: None,
             on_restart: None,
+            on_closed: None,
             launched: false,
         })
     }
@@ -236,6 +241,13 @@ impl ChildSpec {
     }
 }
 
+impl ChildSpec {
+    /// What tells that the child is closed for good; taken once, called under no lock.
+    pub(crate) fn take_on_closed(&mut self) -> Option<OnClosed> {
+        self.on_closed.take()
+    }
+}
+
 impl Drop for ChildSpec {
     // A child that never ran is told as ended all the same: somebody waits for it.
     fn drop(&mut self) {
@@ -243,6 +255,9 @@ impl Drop for ChildSpec {
             && let Some(listener) = &self.on_exit
         {
             contained("an exit listener", || listener(&Exit::Killed));
+        }
+        if let Some(listener) = self.on_closed.take() {
+            contained("a listener for the end", || listener(None));
         }
     }
 }
@@ -298,6 +313,17 @@ impl SpecBuilder {
     #[must_use]
     pub fn on_restart(mut self, listener: impl Fn(&Exit) + Send + Sync + 'static) -> Self {
         self.0.on_restart = Some(Arc::new(listener));
+        self
+    }
+
+    /// Told once when the child is closed for good: it was removed, its work is done, or it was
+    /// given up, then with the reason. Must not wait; sends at most a message.
+    #[must_use]
+    pub fn on_closed(
+        mut self,
+        listener: impl FnOnce(Option<String>) + Send + Sync + 'static,
+    ) -> Self {
+        self.0.on_closed = Some(Box::new(listener));
         self
     }
 

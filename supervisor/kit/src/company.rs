@@ -4,7 +4,8 @@
 //! What a child leaves behind (its queue, its spec) is dropped outside the table's lock.
 
 use crate::{
-    ChildSpec, Exit, Kit, Mailbox, NodeView, Reply, SupervisorMessage, child::LaunchError, lock,
+    ChildSpec, Exit, Kit, Mailbox, NodeView, Reply, SupervisorMessage, child::LaunchError,
+    contained, lock,
 };
 use std::{
     any::Any,
@@ -71,8 +72,11 @@ impl Entry {
     }
 
     /// Closes a forgotten child and tells who waits for that. Not under the table's lock.
-    pub(crate) fn finish(self) {
+    pub(crate) fn finish(mut self) {
         self.spec.child.close();
+        if let Some(listener) = self.spec.take_on_closed() {
+            contained("a listener for the end", || listener(None));
+        }
         for reply in &self.removed {
             reply.send(());
         }

@@ -12,7 +12,7 @@ use crate::{
     Alive, ChildSpec, Company, Context, Exit, GiveUp, Life, Order, Reply, Restart, Role,
     StartError,
     company::{Entry, Last, State, Table},
-    lock,
+    contained, lock,
 };
 use std::{
     sync::{Arc, Mutex},
@@ -309,10 +309,14 @@ impl Supervisor {
             let mut table = lock(&company.0.table);
             let Some(entry) = table.children.get_mut(&name) else { return };
             entry.state = State::GivenUp;
-            entry.last_error = Some(error);
+            entry.last_error = Some(error.clone());
+            let listener = entry.spec.take_on_closed();
             let child = Arc::clone(&entry.spec.child);
             drop(table);
             child.close();
+            if let Some(listener) = listener {
+                contained("a listener for the end", || listener(Some(error)));
+            }
         });
     }
 

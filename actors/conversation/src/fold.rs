@@ -1,0 +1,28 @@
+//! The fold of a log, for those who write one without a conversation.
+
+use crate::{checkpoint, state::State};
+use troupe_types::{Checkpoint, Record};
+
+/// The state that follows from the records so far.
+#[derive(Debug, Default)]
+pub struct Fold(State);
+
+impl Fold {
+    /// Takes one more record, number `seq`, whose line starts at `offset`.
+    pub fn apply(&mut self, seq: u64, offset: u64, record: &Record) {
+        self.0.apply(seq, Some(offset), record);
+    }
+
+    /// Lets the items of the context go; their places are kept.
+    pub fn forget_items(&mut self) {
+        for entry in self.0.context.iter_mut().rev().take_while(|entry| entry.items.is_some()) {
+            entry.items = None;
+        }
+    }
+
+    /// The state as a checkpoint.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        checkpoint::write(&self.0)
+    }
+}

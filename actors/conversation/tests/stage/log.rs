@@ -1,0 +1,168 @@
+//! The log in memory, and the role that stands in for the recorder.
+
+use super::PATIENCE;
+use std::sync::{Arc, Mutex};
+use tokio::sync::watch;
+use troupe_kit::{Context, Life, Mailbox, Role, StartError};
+use troupe_messages::{
+    Appended, ConversationMessage, FaultKind, RecorderMessage, Replay, ReplayLine, StorageFault,
+    ToolMessage,
+};
+use troupe_types::{Content, Item, Line, Outcome, Record, RequestOutcome};
+
+pub struct Log {
+    lines: watch::Sender<Vec<Line>>,
+    /// From this line on nothing can be written, until a retry.
+    pub full_at: Mutex<Option<u64>>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { lines: watch::Sender::new(Vec::new()), full_at: Mutex::default() }
+    }
+}
+
+impl Log {
+    pub fn lines(&self) -> Vec<Line> {
+        self.lines.borrow().clone()
+    }
+
+    pub async fn until(&self, done: impl Fn(&[Line]) -> bool) {
+        let mut lines = self.lines.subscribe();
+        let waited = tokio::time::timeout(PATIENCE, lines.wait_for(|lines| done(lines))).await;
+        if waited.is_err() {
+            panic!("it does not come: {:#?}", self.transcript());
+        }
+    }
+
+    /// A log that ends after the first `count` lines.
+    pub fn cut(&self, count: usize) -> Arc<Self> {
+        let lines = self.lines()[..count].to_vec();
+        Arc::new(Self { lines: watch::Sender::new(lines), full_at: Mutex::default() })
+    }
+
+    /// What matters of each line, without ids.
+    pub fn transcript(&self) -> Vec<String> {
+        self.lines.borrow().iter().filter_map(|line| essence(&line.record)).collect()
+    }
+
+    fn append(&self, seq: u64, record: &Record) -> Result<Appended, StorageFault> {
+        let fault = |kind, message: &str| StorageFault { kind, message: message.to_owned() };
+        if self.full_at.lock().unwrap().is_some_and(|at| seq >= at) {
+            return Err(fault(FaultKind::Full, "no space left"));
+        }
+        let mut result = Ok(Appended { seq, offset: None, len: 100 });
+        self.lines.send_modify(|lines| {
+            let next = lines.len() as u64;
+            if seq == next {
+                lines.push(Line { seq, at: 0, record: record.clone() });
+                result = Ok(Appended { seq, offset: Some(seq * 100), len: 100 });
+            } else if seq > next {
+                result = Err(fault(FaultKind::Gap, "a gap"));
+            }
+        });
+        result
+    }
+}
+
+fn texts(content: &[Content]) -> String {
+    content.iter().filter_map(Content::as_text).collect()
+}
+
+fn essence(record: &Record) -> Option<String> {
+    Some(match record {
+        Record::ItemAdded(body) => match &body.item {
+            Item::User(user) => format!("user: {}", texts(&user.content)),
+            Item::Context(context) => format!("context: {:?}", context.kind),
+            other => format!("{other:?}"),
+        },
+        Record::ItemCompleted(body) => match &body.item {
+            Item::Assistant(item) if item.cut => format!("cut: {}", item.text),
+            Item::Assistant(item) => format!("says: {}", item.text),
+            other => format!("{other:?}"),
+        },
+        Record::CallRequested(body) => format!("call: {} {}", body.item.tool, body.item.wire_id),
+        Record::CallFinished(body) => {
+            format!("{}: {}", outcome(&body.outcome), texts(&body.content))
+        }
+        Record::RequestFinished(body) => match &body.result {
+            RequestOutcome::Completed => "answered".to_owned(),
+            other => format!("{other:?}"),
+        },
+        Record::TurnFinished(body) => format!("turn {}", outcome(&body.result)),
+        Record::Notice(body) => format!("notice: {}", body.text),
+        Record::TextPart(_) | Record::Checkpoint(_) => return None,
+        other => other.kind().to_owned(),
+    })
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Failed(failure) => format!("failed ({})", failure.message),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+#[derive(Clone)]
+pub struct Args {
+    pub log: Arc<Log>,
+    pub conversation: Mailbox<ConversationMessage>,
+}
+
+pub struct Recorder(Args);
+
+impl Role for Recorder {
+    type Message = RecorderMessage;
+    type Args = Args;
+    const IDEMPOTENT: bool = true;
+
+    async fn start(args: Args, _: Life<RecorderMessage>) -> Result<Self, StartError> {
+        Ok(Self(args))
+    }
+
+    fn handle(&mut self, message: &RecorderMessage, cx: &mut Context<RecorderMessage>) {
+        let Args { log, conversation } = self.0.clone();
+        match message {
+            RecorderMessage::Append { seq, record, notify, .. } => {
+                let (seq, record, notify) = (*seq, record.clone(), notify.clone());
+                cx.run(move || {
+                    let told = match log.append(seq, &record) {
+                        Ok(appended) => {
+                            if let Some(notify) = notify {
+                                let _ = notify.tool.tell(ToolMessage::StartRecorded);
+                            }
+                            ConversationMessage::Written(appended)
+                        }
+                        Err(fault) => ConversationMessage::NotWritten { seq, fault },
+                    };
+                    let _ = conversation.tell(told);
+                });
+            }
+            RecorderMessage::Replay { before, reply } => {
+                let lines = log.lines();
+                let usable = |line: &Line| before.is_none_or(|before| line.seq * 100 < before);
+                let checkpoint = lines.iter().rev().filter(|line| usable(line)).find_map(|line| {
+                    match &line.record {
+                        Record::Checkpoint(body) => Some((line.seq * 100, body.clone())),
+                        _ => None,
+                    }
+                });
+                let from = checkpoint.as_ref().map_or(0, |(offset, _)| offset / 100 + 1);
+                let rest = lines.iter().filter(|line| line.seq >= from).map(entry).collect();
+                let next_seq = lines.len() as u64;
+                cx.reply(reply, Ok(Replay { checkpoint, rest, next_seq, mended: None }));
+            }
+            RecorderMessage::Read { offsets, reply } => {
+                let lines = log.lines();
+                let of = |offset: &u64| entry(&lines[usize::try_from(offset / 100).unwrap()]);
+                cx.reply(reply, Ok(offsets.iter().map(of).collect()));
+            }
+            RecorderMessage::Retry => cx.run(move || *log.full_at.lock().unwrap() = None),
+            RecorderMessage::Opened(_) => {}
+        }
+    }
+}
+
+fn entry(line: &Line) -> ReplayLine {
+    ReplayLine::Line { offset: line.seq * 100, len: 100, line: Box::new(line.clone()) }
+}

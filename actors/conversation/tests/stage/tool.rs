@@ -1,0 +1,97 @@
+//! A tool exec whose behaviour is the name of its tool.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use troupe_kit::{Context, Life, Mailbox, Role, StartError};
+use troupe_messages::{ConversationMessage, ToolFact, ToolMessage};
+use troupe_types::{
+    ApprovalAsk, CallDetail, CallFinished, CallItem, Content, Decision, ErrorClass, Outcome,
+};
+
+#[derive(Clone)]
+pub struct Args {
+    pub item: CallItem,
+    pub conversation: Mailbox<ConversationMessage>,
+    pub effects: Arc<Mutex<Vec<String>>>,
+}
+
+pub struct Tool {
+    args: Args,
+    ran: bool,
+}
+
+impl Role for Tool {
+    type Message = ToolMessage;
+    type Args = Args;
+
+    async fn start(args: Args, _: Life<ToolMessage>) -> Result<Self, StartError> {
+        Ok(Self { args, ran: false })
+    }
+
+    fn started(&mut self, cx: &mut Context<ToolMessage>) {
+        match self.args.item.tool.as_str() {
+            "read" => self.finish(Outcome::Completed, cx),
+            // Later than what was started after it.
+            "read_slow" => cx.after(Duration::from_millis(5), ToolMessage::AnswerDue),
+            "ask" => {
+                let ask = ApprovalAsk {
+                    action: "it".to_owned(),
+                    reason: "because".to_owned(),
+                    leaves_sandbox: false,
+                };
+                self.tell(ToolFact::Asked(ask), cx);
+            }
+            _ => self.starting(cx),
+        }
+    }
+
+    fn handle(&mut self, message: &ToolMessage, cx: &mut Context<ToolMessage>) {
+        match message {
+            ToolMessage::Answered(answered) => match &answered.decision {
+                Decision::Approved | Decision::ApprovedForSession => self.starting(cx),
+                Decision::Denied { reason } => {
+                    self.finish(Outcome::failed(ErrorClass::Denied, reason.clone()), cx);
+                }
+                Decision::Abort => self.finish(Outcome::Cancelled, cx),
+            },
+            ToolMessage::StartRecorded if !self.ran => {
+                self.ran = true;
+                let (effects, name) =
+                    (Arc::clone(&self.args.effects), self.args.item.wire_id.clone());
+                cx.run(move || effects.lock().unwrap().push(name));
+                match self.args.item.tool.as_str() {
+                    "hang" => {}
+                    "die" => cx.task(|_| async { panic!("the tool's actor fails") }),
+                    _ => self.finish(Outcome::Completed, cx),
+                }
+            }
+            ToolMessage::AnswerDue => self.finish(Outcome::Completed, cx),
+            ToolMessage::Cancel => self.finish(Outcome::Cancelled, cx),
+            _ => {}
+        }
+    }
+}
+
+impl Tool {
+    fn tell(&self, fact: ToolFact, cx: &mut Context<ToolMessage>) {
+        let message = ConversationMessage::Tool { call: self.args.item.call, fact };
+        cx.send_behind(&self.args.conversation, message);
+    }
+
+    fn starting(&self, cx: &mut Context<ToolMessage>) {
+        let summary = self.args.item.tool.clone();
+        self.tell(ToolFact::Starting(CallDetail::Tool { summary }), cx);
+    }
+
+    fn finish(&self, outcome: Outcome, cx: &mut Context<ToolMessage>) {
+        let finished = CallFinished {
+            call: self.args.item.call,
+            outcome,
+            content: vec![Content::text(format!("done {}", self.args.item.wire_id))],
+            detail: None,
+            took_ms: 0,
+        };
+        self.tell(ToolFact::Finished(Box::new(finished)), cx);
+        cx.stop();
+    }
+}

@@ -1,0 +1,234 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A coding agent that does not lose your work.
+#[derive(Debug, Parser)]
+#[command(name = "troupe", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ConfigArgs {
+    /// Override a setting, e.g. -c model=gpt-5.5 (the value is TOML, else a string)
+    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", global = true)]
+    pub(crate) overrides: Vec<String>,
+    /// Fail on unknown settings instead of warning
+    #[arg(long, global = true)]
+    pub(crate) strict_config: bool,
+    /// Leave the user's configuration file out
+    #[arg(long, global = true)]
+    pub(crate) ignore_user_config: bool,
+    /// Use this profile of the configuration
+    #[arg(short = 'p', long, value_name = "NAME", global = true)]
+    pub(crate) profile: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run one task without a terminal: troupe exec "fix the failing test"
+    #[command(visible_alias = "e")]
+    Exec(Box<ExecArgs>),
+    /// List sessions, or show one
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Show the live tree of actors of running troupe processes
+    Top(TopArgs),
+    /// Watch the agent fix a failing test, with a built-in model and a real sandbox
+    Demo(DemoArgs),
+    /// Show the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Run a command in the sandbox: troupe sandbox -- make test
+    Sandbox(SandboxArgs),
+    /// Apply a patch from the argument or from standard input
+    #[command(name = "apply-patch")]
+    ApplyPatch {
+        /// The patch; standard input if absent
+        patch: Option<String>,
+    },
+    /// Print the completion script of a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Tools for those who work on troupe itself
+    #[command(subcommand)]
+    Debug(DebugCommand),
+}
+
+/// When output is coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorArg {
+    /// Always
+    Always,
+    /// Never
+    Never,
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+}
+
+/// How far commands may reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SandboxArg {
+    /// Read everywhere, write nowhere
+    ReadOnly,
+    /// Write in the working directory and temporary folders
+    WorkspaceWrite,
+    /// No sandbox
+    DangerFullAccess,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+To go on with a session:  troupe exec resume SESSION_ID|--last [PROMPT]
+Standard input is read only if the prompt is absent or `-`, or with --stdin.
+Exit codes: 0 done; 2 usage; 3 configuration; others tell the class of failure, see docs/exec.md.")]
+pub(crate) struct ExecArgs {
+    /// What to do; `-` reads it from standard input. `resume ID|--last [PROMPT]` goes on with a session
+    #[arg(value_name = "PROMPT")]
+    pub(crate) words: Vec<String>,
+    /// With resume: the latest session of this directory
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// With resume --last: of any directory
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The model
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Attach an image (may be given several times, or with commas)
+    #[arg(short, long = "image", value_name = "FILE", value_delimiter = ',', num_args = 1)]
+    pub(crate) images: Vec<PathBuf>,
+    /// Use a model server on this machine (Ollama, LM Studio, llama.cpp, vLLM)
+    #[arg(long)]
+    pub(crate) oss: bool,
+    /// With --oss: which server
+    #[arg(long, value_name = "ID")]
+    pub(crate) local_provider: Option<String>,
+    /// How far commands may reach
+    #[arg(short, long, value_name = "MODE")]
+    pub(crate) sandbox: Option<SandboxArg>,
+    /// No sandbox and no questions. For machines that are a sandbox themselves
+    #[arg(long, alias = "yolo", conflicts_with = "sandbox")]
+    pub(crate) dangerously_bypass_approvals_and_sandbox: bool,
+    /// The working directory
+    #[arg(short = 'C', long, value_name = "DIR")]
+    pub(crate) cd: Option<PathBuf>,
+    /// A further writable directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) add_dir: Vec<PathBuf>,
+    /// Accepted for compatibility: troupe does not ask for a repository
+    #[arg(long)]
+    pub(crate) skip_git_repo_check: bool,
+    /// Keep no log: the session cannot be resumed
+    #[arg(long)]
+    pub(crate) ephemeral: bool,
+    /// A JSON Schema file that the final answer has to follow
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output_schema: Option<PathBuf>,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorArg,
+    /// Print events as JSON lines
+    #[arg(long, alias = "experimental-json")]
+    pub(crate) json: bool,
+    /// Write the final message to this file as well
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output_last_message: Option<PathBuf>,
+    /// Append standard input to the prompt
+    #[arg(long)]
+    pub(crate) stdin: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// List sessions, the latest first
+    List {
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+        /// At most so many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        limit: usize,
+        /// Only those of this directory
+        #[arg(long)]
+        here: bool,
+    },
+    /// Show what happened in a session
+    Show {
+        /// The session's id; its first characters are enough
+        session: String,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Print once and end
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only this process
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep the throw-away project
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorArg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the effective settings and where each comes from
+    Show {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print every setting there is, as Markdown
+    Reference,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SandboxArgs {
+    /// How far the command may reach
+    #[arg(short, long, value_name = "MODE", default_value = "workspace-write")]
+    pub(crate) sandbox: SandboxArg,
+    /// Where it runs; its writable root
+    #[arg(short = 'C', long, value_name = "DIR")]
+    pub(crate) cd: Option<PathBuf>,
+    /// Say which layers hold the command, and run nothing
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// The command
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DebugCommand {
+    /// Write a large session log, to measure how it opens
+    GrowLog {
+        /// Its size in megabytes
+        #[arg(long, value_name = "N")]
+        mb: u64,
+    },
+}

@@ -1,0 +1,21 @@
+//! `troupe apply-patch [PATCH]`, and the program under the name `apply_patch`.
+
+use std::{ffi::OsString, process::ExitCode};
+
+pub(crate) fn run(args: &[OsString]) -> ExitCode {
+    let cwd = match std::env::current_dir() {
+        Ok(cwd) => cwd,
+        Err(error) => {
+            crate::output::error(&format!("the current directory cannot be used: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let code = troupe_patch::run_cli(
+        args,
+        &mut std::io::stdin().lock(),
+        &mut std::io::stdout().lock(),
+        &mut std::io::stderr().lock(),
+        &cwd,
+    );
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}

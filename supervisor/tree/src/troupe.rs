@@ -1,0 +1,206 @@
+//! The company: starting, opening sessions, looking at it, stopping.
+
+use crate::{
+    Conversation, OpenError, Opening, Setup,
+    parts::Parts,
+    session::{self, Making, Session},
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use troupe_kit::{CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root};
+use troupe_messages::{Handle, RecorderMessage, ReplayError, SessionsMessage};
+use troupe_policy::Policy;
+use troupe_providers::{Http, Provider};
+use troupe_recorder::Scribes;
+use troupe_sandbox_actor::SandboxActor;
+use troupe_sessions::{Register, Sessions};
+use troupe_types::SessionId;
+
+/// How long a call to the company's own roles may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long the writers have to write what they were handed, when the company stops.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// A running company. Clones share it; it runs until it is stopped or its runtime ends.
+#[derive(Clone)]
+pub struct Troupe {
+    root: Root,
+    parts: Arc<Parts>,
+    setup: Arc<Setup>,
+    http: Http,
+    started: Instant,
+}
+
+impl std::fmt::Debug for Troupe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Troupe")
+    }
+}
+
+impl Troupe {
+    /// Starts the company on the current tokio runtime. Touches no file and starts no process.
+    #[must_use]
+    pub fn start(setup: Setup) -> Self {
+        let kit = Kit { faults: setup.faults.clone() };
+        let policy = Mailbox::new(&kit, "troupe/policy", 64);
+        let sandbox = Mailbox::new(&kit, "troupe/sandbox", 64);
+        let sessions = Mailbox::new(&kit, "troupe/sessions", 64);
+        let conversations = Company::new(&kit, "troupe/conversations", Order::Together);
+        let shell = setup.shell.clone().unwrap_or_else(troupe_sandbox::which_shell);
+        let parts = Arc::new(Parts {
+            kit: kit.clone(),
+            sessions_dir: setup.sessions_dir.clone(),
+            scribes: Scribes::start(setup.scribes()),
+            policy: policy.clone(),
+            sandbox: sandbox.clone(),
+            sessions: sessions.clone(),
+            tools: troupe_tool_exec::tools::specs().into(),
+            shell: shell.display().to_string().into(),
+        });
+        let sessions_args = troupe_sessions::Args {
+            conversations: conversations.mailbox().clone(),
+            register: Register::default(),
+        };
+        let company = Company::new(&kit, "troupe", Order::Reverse)
+            .with(ChildSpec::of::<Policy>("policy", &policy, ()).build())
+            .with(ChildSpec::of::<SandboxActor>("sandbox", &sandbox, setup.sandbox()).build())
+            .with(
+                ChildSpec::of::<Sessions>("sessions", &sessions, sessions_args)
+                    .give_up(GiveUp::Close)
+                    .build(),
+            )
+            .with(ChildSpec::supervisor("conversations", &conversations).build());
+        Self {
+            root: Root::start(company),
+            parts,
+            http: Http::new(setup.http.clone()),
+            setup: Arc::new(setup),
+            started: Instant::now(),
+        }
+    }
+
+    /// Opens a session. One that is open in this process already is shared.
+    ///
+    /// # Errors
+    /// When there is no such session, its settings cannot be used, its log cannot be read or is
+    /// open in another process, or the company has ended.
+    pub async fn open(&self, opening: Opening) -> Result<Conversation, OpenError> {
+        let provider = self.provider(&opening)?;
+        let id = opening.resume.unwrap_or_else(SessionId::new);
+        let mut first = 0;
+        if opening.resume.is_some() {
+            let dir = &self.parts.sessions_dir;
+            if session::exists(dir, id).is_none() {
+                return Err(OpenError::Unknown { session: id, dir: dir.display().to_string() });
+            }
+            first = troupe_recorder::next_seq(&self.log_path(id))
+                .map_err(|error| OpenError::Storage(error.to_string()))?;
+        }
+        let (made, ready) = session::make(
+            &self.parts,
+            Making {
+                id,
+                parent: opening.parent,
+                settings: Arc::new(opening.settings),
+                source: opening.source,
+                provider,
+                resumed: opening.resume.is_some(),
+                first,
+            },
+        );
+        drop(made);
+        let ready = Arc::new(ready);
+        let open = |reply| SessionsMessage::Open { session: id, ready: Arc::clone(&ready), reply };
+        let handle: Handle = self.ask(open).await?;
+        let session = handle
+            .downcast::<Session>()
+            .map_err(|_| OpenError::Closed("its handle is not a session's".to_owned()))?;
+        let conversation = Conversation { session, sessions: self.parts.sessions.clone() };
+        if opening.resume.is_some() {
+            self.wait_until_readable(&conversation).await?;
+        }
+        Ok(conversation)
+    }
+
+    /// The log can be read and is ours; otherwise the session is closed again.
+    async fn wait_until_readable(&self, conversation: &Conversation) -> Result<(), OpenError> {
+        let read = |reply| RecorderMessage::Read { offsets: Vec::new(), reply };
+        loop {
+            let error = match conversation.session.recorder.call(DEADLINE, read).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(ReplayError(text))) => text,
+                Err(CallError::Restarted) => continue,
+                Err(CallError::TimedOut) => "its log does not answer".to_owned(),
+                Err(CallError::Closed) => {
+                    let why = conversation.session.why_closed();
+                    why.unwrap_or_else(|| "the session was closed".to_owned())
+                }
+            };
+            conversation.close().await;
+            return Err(OpenError::Storage(error));
+        }
+    }
+
+    fn provider(&self, opening: &Opening) -> Result<Arc<dyn Provider>, OpenError> {
+        let id = &opening.settings.provider;
+        let endpoint = self.setup.endpoint(id).map_err(OpenError::Config)?;
+        troupe_providers::connect(&endpoint, &self.http)
+            .map_err(|error| OpenError::Config(error.to_string()))
+    }
+
+    async fn ask<T>(
+        &self,
+        message: impl Fn(troupe_kit::Reply<T>) -> SessionsMessage,
+    ) -> Result<T, OpenError> {
+        loop {
+            match self.parts.sessions.call(DEADLINE, &message).await {
+                Ok(answer) => return Ok(answer),
+                Err(CallError::Restarted | CallError::TimedOut) => {}
+                Err(CallError::Closed) => {
+                    return Err(OpenError::Closed("the company has stopped".to_owned()));
+                }
+            }
+        }
+    }
+
+    /// The sessions that are open in this process.
+    ///
+    /// # Errors
+    /// When the company has ended.
+    pub async fn sessions(&self) -> Result<Vec<SessionId>, OpenError> {
+        self.ask(SessionsMessage::List).await
+    }
+
+    /// Where the log of a session is.
+    #[must_use]
+    pub fn log_path(&self, session: SessionId) -> troupe_recorder::LogPath {
+        troupe_recorder::LogPath::new(&self.parts.sessions_dir, session)
+    }
+
+    /// The live tree.
+    #[must_use]
+    pub fn tree(&self) -> NodeView {
+        self.root.view()
+    }
+
+    /// How long the company has been running.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Waits until the company has ended, and says why.
+    pub async fn ended(&self) -> Exit {
+        self.root.ended().await
+    }
+
+    /// Stops everything in order and waits for it: sessions, then the rest; what the writers were
+    /// handed is written. Running turns are broken off and held in their logs.
+    pub async fn stop(&self) -> Exit {
+        let exit = self.root.stop().await;
+        self.parts.scribes.flush(FLUSH).await;
+        exit
+    }
+}
