@@ -1,5 +1,7 @@
 //! Turns: what is said to the model, in which order calls run, what an interruption leaves.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod stage;
 
 use insta::assert_debug_snapshot;
