@@ -38,8 +38,6 @@ pub enum RecorderMessage {
     },
     /// Control, from the conversation: try to write again after a failure.
     Retry,
-    /// Control, from the writer: the log was opened, or cannot be.
-    Opened(Result<u64, StorageFault>),
 }
 
 /// How sure a line has to be before it is acknowledged.

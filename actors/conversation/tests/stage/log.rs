@@ -158,7 +158,6 @@ impl Role for Recorder {
                 cx.reply(reply, Ok(offsets.iter().map(of).collect()));
             }
             RecorderMessage::Retry => cx.run(move || *log.full_at.lock().unwrap() = None),
-            RecorderMessage::Opened(_) => {}
         }
     }
 }

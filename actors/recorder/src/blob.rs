@@ -1,0 +1,168 @@
+//! Long strings: kept in files beside the log, with a reference in the line.
+//!
+//! A string over [`LIMIT`] bytes becomes `{"$blob":"<file>","bytes":<length>}`. An object that has a
+//! key `$blob` of its own becomes `{"$blob":null,"is":<object>}`.
+
+use serde_json::{Map, Value, json};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+use troupe_types::Line;
+
+/// Strings of more bytes are kept in files.
+pub(crate) const LIMIT: usize = 64 * 1024;
+
+const KEY: &str = "$blob";
+const MARK: &[u8] = b"\"$blob\":";
+
+/// A line as it is written, and the new files it refers to.
+pub(crate) struct Rendered {
+    pub(crate) text: String,
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Renders a line; writes its long strings to `folder` first.
+pub(crate) fn render(line: &Line, folder: &Path) -> io::Result<Rendered> {
+    let text = line.render().map_err(io::Error::other)?;
+    if text.len() <= LIMIT && memchr::memmem::find(text.as_bytes(), MARK).is_none() {
+        return Ok(Rendered { text, files: Vec::new() });
+    }
+    let mut value: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
+    drop(text);
+    let mut out = Outgoing { folder, seq: line.seq, files: Vec::new() };
+    if let Some(body) = value.get_mut("body") {
+        out.visit(body)?;
+    }
+    let text = head_first(line, &value)?;
+    Ok(Rendered { text, files: out.files })
+}
+
+/// The line with the body of `value`; the order of the head's keys is part of the form.
+fn head_first(line: &Line, value: &Value) -> io::Result<String> {
+    let body = serde_json::to_string(&value["body"]).map_err(io::Error::other)?;
+    let (seq, at, version, kind) = (line.seq, line.at, &value["v"], line.record.kind());
+    Ok(format!(
+        "{{\"seq\":{seq},\"at\":{at},\"v\":{version},\"kind\":\"{kind}\",\"body\":{body}}}\n"
+    ))
+}
+
+struct Outgoing<'a> {
+    folder: &'a Path,
+    seq: u64,
+    files: Vec<PathBuf>,
+}
+
+impl Outgoing<'_> {
+    fn visit(&mut self, value: &mut Value) -> io::Result<()> {
+        match value {
+            Value::String(text) if text.len() > LIMIT => {
+                let bytes = text.len();
+                let name = self.store(text)?;
+                *value = json!({ KEY: name, "bytes": bytes });
+            }
+            Value::Array(all) => {
+                for each in all {
+                    self.visit(each)?;
+                }
+            }
+            Value::Object(object) => {
+                for each in object.values_mut() {
+                    self.visit(each)?;
+                }
+                if object.contains_key(KEY) {
+                    *value = json!({ KEY: null, "is": value.take() });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, text: &str) -> io::Result<String> {
+        make_folder(self.folder)?;
+        let name = format!("{}-{}.txt", self.seq, self.files.len());
+        let path = self.folder.join(&name);
+        // An earlier attempt at the same line may have left one.
+        fs::write(&path, text)?;
+        private(&path, 0o600)?;
+        self.files.push(path);
+        Ok(name)
+    }
+}
+
+/// Reads a line, with its long strings put back.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub(crate) fn parse(text: &[u8], folder: &Path) -> Result<Line, String> {
+    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+    if memchr::memmem::find(text.as_bytes(), MARK).is_none() {
+        return Line::parse(text).map_err(|error| error.to_string());
+    }
+    let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if let Some(body) = value.get_mut("body") {
+        restore(body, folder)?;
+    }
+    let text = serde_json::to_string(&value).map_err(|error| error.to_string())?;
+    drop(value);
+    Line::parse(&text).map_err(|error| error.to_string())
+}
+
+fn restore(value: &mut Value, folder: &Path) -> Result<(), String> {
+    match value {
+        Value::Array(all) => all.iter_mut().try_for_each(|each| restore(each, folder)),
+        Value::Object(object) => match reference(object) {
+            Some(Reference::File(name)) => {
+                let path = folder.join(&name);
+                let text = fs::read_to_string(&path)
+                    .map_err(|error| format!("its text in {} is gone: {error}", path.display()))?;
+                *value = Value::String(text);
+                Ok(())
+            }
+            Some(Reference::Object(mut inner)) => {
+                inner.values_mut().try_for_each(|each| restore(each, folder))?;
+                *value = Value::Object(inner);
+                Ok(())
+            }
+            None => object.values_mut().try_for_each(|each| restore(each, folder)),
+        },
+        _ => Ok(()),
+    }
+}
+
+enum Reference {
+    File(String),
+    Object(Map<String, Value>),
+}
+
+fn reference(object: &mut Map<String, Value>) -> Option<Reference> {
+    match (object.get(KEY)?, object.get("is"), object.get("bytes")) {
+        // A plain file name: a log from elsewhere must not name other files.
+        (Value::String(name), None, Some(Value::Number(_))) if !name.contains(['/', '\\']) => {
+            Some(Reference::File(name.clone()))
+        }
+        (Value::Null, Some(Value::Object(_)), None) => match object.remove("is") {
+            Some(Value::Object(inner)) => Some(Reference::Object(inner)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Makes a folder that only the user can open.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn private(path: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    #[cfg(not(unix))]
+    let _ = (path, mode);
+    Ok(())
+}

@@ -1,0 +1,352 @@
+//! One log as its writer has it: the descriptor with the lock, the next number, the length.
+
+use crate::{
+    LogHook, LogPath, LogPoint, Published,
+    blob::{self, make_folder},
+    hook::pass,
+    reader::{LogReader, last_newline},
+};
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::sync::watch;
+use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
+use troupe_types::Line;
+
+/// Why a log is not open.
+pub(crate) enum OpenFailure {
+    /// Another process holds it; it may let go.
+    Locked,
+    /// It cannot be opened.
+    Fault(StorageFault),
+}
+
+/// One log as its writer has it.
+pub(crate) struct LogFile {
+    path: LogPath,
+    published: Arc<watch::Sender<Published>>,
+    hook: Option<Arc<dyn LogHook>>,
+    /// With the lock. None before the first append of a new log, and while it is idle.
+    file: Option<File>,
+    /// Whether the numbers below are known.
+    known: bool,
+    next_seq: u64,
+    /// Bytes of whole lines.
+    len: u64,
+    fault: Option<StorageFault>,
+    /// A sync failed: nothing is ever written again.
+    read_only: bool,
+    /// The file or its folder is new since the last sync.
+    created: bool,
+    blobs: Vec<PathBuf>,
+    mended: Option<(u64, String)>,
+}
+
+impl LogFile {
+    pub(crate) fn new(
+        path: LogPath,
+        published: Arc<watch::Sender<Published>>,
+        hook: Option<Arc<dyn LogHook>>,
+    ) -> Self {
+        Self {
+            path,
+            published,
+            hook,
+            file: None,
+            known: false,
+            next_seq: 0,
+            len: 0,
+            fault: None,
+            read_only: false,
+            created: false,
+            blobs: Vec::new(),
+            mended: None,
+        }
+    }
+
+    pub(crate) fn path(&self) -> &LogPath {
+        &self.path
+    }
+
+    pub(crate) fn fault(&self) -> Option<&StorageFault> {
+        self.fault.as_ref()
+    }
+
+    /// Bytes of whole lines, and the next number.
+    pub(crate) fn extent(&self) -> (u64, u64) {
+        (self.len, self.next_seq)
+    }
+
+    /// What was cut off when it was opened; told once.
+    pub(crate) fn take_mended(&mut self) -> Option<(u64, String)> {
+        self.mended.take()
+    }
+
+    /// Lets the descriptor and the lock go; the numbers are kept.
+    pub(crate) fn rest(&mut self) {
+        self.file = None;
+    }
+
+    /// Whether the numbers are known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Makes the numbers known and holds the lock. A log that does not exist is made only if
+    /// `create` says so.
+    pub(crate) fn open(&mut self, create: bool) -> Result<(), OpenFailure> {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let place = self.path.file();
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true);
+        let file = match options.open(&place) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.len == 0 => {
+                self.known = true;
+                if !create {
+                    return Ok(());
+                }
+                self.create(&place).map_err(|error| self.failed("be made", &error))?
+            }
+            Err(error) => return Err(self.failed("be opened", &error)),
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenFailure::Locked),
+            // Some network file systems have no locks.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) => return Err(self.failed("be locked", &error)),
+        }
+        self.take_up(&file)?;
+        self.file = Some(file);
+        self.publish();
+        Ok(())
+    }
+
+    fn create(&mut self, place: &Path) -> io::Result<File> {
+        make_folder(self.path.dir())?;
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        self.created = true;
+        options.open(place)
+    }
+
+    /// Reads the numbers of an existing file, or checks that nobody else has written to it.
+    fn take_up(&mut self, file: &File) -> Result<(), OpenFailure> {
+        let size = file.metadata().map_err(|error| self.failed("be read", &error))?.len();
+        if self.known && size == self.len {
+            return Ok(());
+        }
+        if self.known && self.len > 0 {
+            return Err(OpenFailure::Fault(StorageFault {
+                kind: FaultKind::Busy,
+                message: format!(
+                    "another process has written to {}: close this session and open it again",
+                    self.path.file().display()
+                ),
+            }));
+        }
+        let whole = last_newline(file, size).map_err(|error| self.failed("be read", &error))?;
+        if whole < size {
+            self.cut_torn(file, whole, size).map_err(|error| self.failed("be mended", &error))?;
+        }
+        let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
+        let next = reader.map_or(Ok(0), |reader| reader.next_seq());
+        self.next_seq = next.map_err(|error| self.failed("be read", &error))?;
+        self.len = whole;
+        self.known = true;
+        Ok(())
+    }
+
+    /// Keeps an incomplete last line in a file of its own, and cuts it off.
+    fn cut_torn(&mut self, file: &File, whole: u64, size: u64) -> io::Result<()> {
+        let mut tail = vec![0; usize::try_from(size - whole).unwrap_or(0)];
+        crate::reader::read_exact_at(file, &mut tail, whole)?;
+        let torn = self.path.torn();
+        let mut options = fs::OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut kept = options.open(&torn)?;
+        kept.write_all(&tail)?;
+        kept.write_all(b"\n")?;
+        kept.sync_all()?;
+        file.set_len(whole)?;
+        self.mended = Some((size - whole, torn.display().to_string()));
+        Ok(())
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> OpenFailure {
+        OpenFailure::Fault(fault_of(&self.path.file(), what, error))
+    }
+
+    /// Tries again at the next append, unless that is no use.
+    pub(crate) fn retry(&mut self) {
+        if !self.read_only && self.fault.take().is_some() {
+            self.publish();
+        }
+    }
+
+    /// Writes lines, all or none, and publishes them. `lines` carry the next numbers, in order.
+    ///
+    /// # Errors
+    /// With the reason, which also holds for every later line until a retry.
+    pub(crate) fn write(
+        &mut self,
+        lines: &[Line],
+        durability: Durability,
+    ) -> Result<Vec<Appended>, StorageFault> {
+        let appended = self.write_whole(lines).map_err(|error| {
+            self.cut_back();
+            self.refuse(fault_of(&self.path.file(), "be written", &error))
+        })?;
+        if durability == Durability::Synced
+            && let Err(error) = self.sync()
+        {
+            self.read_only = true;
+            let mut fault = fault_of(&self.path.file(), "be synced", &error);
+            fault.kind = FaultKind::ReadOnly;
+            fault.message.push_str("; the session is read-only from here on");
+            return Err(self.refuse(fault));
+        }
+        self.publish();
+        for line in lines {
+            // Only an abort can be ordered here: what is published stands.
+            let _published = pass(self.hook.as_ref(), LogPoint::AfterPublish, line.seq);
+        }
+        Ok(appended)
+    }
+
+    fn write_whole(&mut self, lines: &[Line]) -> io::Result<Vec<Appended>> {
+        let folder = self.path.folder();
+        let mut text = String::new();
+        let mut appended = Vec::with_capacity(lines.len());
+        for line in lines {
+            pass(self.hook.as_ref(), LogPoint::BeforeWrite, line.seq)?;
+            let rendered = blob::render(line, &folder)?;
+            self.blobs.extend(rendered.files);
+            let offset = self.len + text.len() as u64;
+            let len = rendered.text.len() as u64;
+            appended.push(Appended { seq: line.seq, offset: Some(offset), len });
+            if text.is_empty() {
+                text = rendered.text;
+            } else {
+                text.push_str(&rendered.text);
+            }
+        }
+        let Some(file) = &self.file else { return Err(io::Error::other("the log is not open")) };
+        write_all_at(file, text.as_bytes(), self.len)?;
+        self.len += text.len() as u64;
+        self.next_seq += lines.len() as u64;
+        for line in lines {
+            // A failure here would contradict what is in the file; only an abort can be ordered.
+            let _written = pass(self.hook.as_ref(), LogPoint::AfterWrite, line.seq);
+        }
+        Ok(appended)
+    }
+
+    /// Takes the bytes of a failed write off again.
+    fn cut_back(&self) {
+        if let Some(file) = &self.file
+            && let Err(error) = file.set_len(self.len)
+        {
+            tracing::error!(%error, "a failed write is not cut off; it is when the log is opened");
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        pass(self.hook.as_ref(), LogPoint::BeforeSync, self.next_seq.saturating_sub(1))?;
+        let Some(file) = &self.file else { return Ok(()) };
+        for blob in self.blobs.drain(..) {
+            File::open(&blob)?.sync_all()?;
+        }
+        if self.created {
+            file.sync_all()?;
+            sync_folder(self.path.dir())?;
+            if self.path.folder().is_dir() {
+                sync_folder(&self.path.folder())?;
+            }
+            self.created = false;
+        } else {
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Notes a fault, shows it, and gives it back.
+    pub(crate) fn refuse(&mut self, fault: StorageFault) -> StorageFault {
+        self.fault = Some(fault.clone());
+        self.publish();
+        fault
+    }
+
+    fn publish(&self) {
+        self.published.send_if_modified(|published| {
+            let new_fault = self.fault.is_some() && published.fault.is_none();
+            let after = Published {
+                next_seq: self.next_seq,
+                offset: self.len,
+                fault: self.fault.clone(),
+                faults: published.faults + u64::from(new_fault),
+            };
+            let changed = *published != after;
+            *published = after;
+            changed
+        });
+    }
+
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// Folders cannot be synced there; the file system keeps their entries itself.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn write_all_at(mut file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    io::Seek::seek(&mut file, io::SeekFrom::Start(offset))?;
+    file.write_all(bytes)
+}
+
+/// What a failure means, and what helps.
+pub(crate) fn fault_of(file: &Path, what: &str, error: &io::Error) -> StorageFault {
+    let (kind, help) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            (FaultKind::Full, "; make room, then go on")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            (FaultKind::ReadOnly, "; set TROUPE_HOME to a folder that can be written")
+        }
+        io::ErrorKind::PermissionDenied => {
+            (FaultKind::Io, "; set TROUPE_HOME to a folder of yours")
+        }
+        _ => (FaultKind::Io, ""),
+    };
+    let message = format!("the session's log {} cannot {what}: {error}{help}", file.display());
+    StorageFault { kind, message }
+}
