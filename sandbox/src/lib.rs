@@ -1,1 +1,38 @@
-//! (skeleton)
+//! Processes: how they are started, held and ended.
+//!
+//! The only package that starts processes and the only one with `unsafe`. On Linux every command is
+//! forked by one small launcher that lives as long as the process (the host itself is never forked),
+//! below an init of its own that ends the whole tree: see `docs/sandbox.md`. Elsewhere commands run
+//! without a sandbox, and a mode that needs one is refused.
+
+mod environment;
+mod exit;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+mod profile;
+
+pub use environment::{EnvInherit, EnvPolicy, child_env, which_shell};
+pub use exit::{Exit, LaunchError};
+#[cfg(target_os = "linux")]
+pub use linux::{
+    Enforcement, Launcher, Started, enforcement, launcher_main, raise_fd_limit, run_under,
+};
+#[cfg(not(target_os = "linux"))]
+pub use other::{
+    Enforcement, Launcher, Started, enforcement, launcher_main, raise_fd_limit, run_under,
+};
+pub use profile::{Command, Profile, Root, resolve};
+
+/// The first argument that makes a program the launcher; handled before anything else by
+/// [`run_if_launcher`].
+pub const LAUNCHER_ARG: &str = "__troupe-launcher";
+
+/// Turns this process into the launcher if it was started as one. Programs that embed the library
+/// call it first in `main`: commands are started through a second process of theirs.
+pub fn run_if_launcher() {
+    if std::env::args_os().nth(1).is_some_and(|first| first == LAUNCHER_ARG) {
+        launcher_main();
+    }
+}

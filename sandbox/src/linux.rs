@@ -1,0 +1,23 @@
+//! Linux: namespaces, Landlock and seccomp, set up by a launcher beside the host.
+
+#![allow(
+    unsafe_code,
+    reason = "system calls that no library wraps; each block says why it is sound"
+)]
+
+mod confine;
+mod filter;
+mod host;
+mod init;
+mod launcher;
+mod limits;
+mod mounts;
+mod rules;
+mod sys;
+mod wire;
+
+pub use host::{Launcher, Started};
+pub use init::run_under;
+pub use launcher::launcher_main;
+pub use limits::raise_fd_limit;
+pub use rules::{Enforcement, enforcement};

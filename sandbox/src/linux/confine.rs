@@ -1,0 +1,182 @@
+//! What the leader of a command does to itself before it becomes the program.
+
+use super::{
+    filter::{self, Sockets},
+    limits,
+    rules::{self, Beneath},
+    sys::{check, exit_now, prctl},
+    wire::Step,
+};
+use crate::profile::{Command, Profile};
+use std::{
+    env,
+    ffi::{CString, OsStr, OsString},
+    io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+/// Capabilities that root keeps inside: those over files that the mounts allow it to change.
+const KEPT: [u32; 7] = [0, 1, 3, 4, 5, 6, 7]; // CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID
+/// The last capability there is, as far as is known here; the kernel refuses to drop more.
+const LAST_CAPABILITY: u32 = 63;
+
+/// What holds the command beside what the leader does to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// Namespaces and mounts of its own.
+    Full,
+    /// Landlock and the filter alone.
+    Rules,
+    /// Nothing: as asked, or as allowed.
+    Open,
+}
+
+/// Becomes the program; gives the step that failed.
+pub(crate) fn become_program(
+    command: &Command,
+    profile: &Profile,
+    level: Level,
+    soft_files: Option<u64>,
+) -> (Step, io::Error) {
+    match prepare(command, profile, level, soft_files) {
+        Ok(program) => (Step::Program, execute(&program, command)),
+        Err(failure) => failure,
+    }
+}
+
+fn prepare(
+    command: &Command,
+    profile: &Profile,
+    level: Level,
+    soft_files: Option<u64>,
+) -> Result<PathBuf, (Step, io::Error)> {
+    reset_signals();
+    if let Some(soft) = soft_files {
+        limits::put_back(soft);
+    }
+    env::set_current_dir(&command.cwd).map_err(|error| (Step::Directory, error))?;
+    let program = look_up(command).map_err(|error| (Step::Program, error))?;
+    if level == Level::Open {
+        return Ok(program);
+    }
+    let beneath = if level == Level::Full { Beneath::Mounts } else { Beneath::Nothing };
+    drop_capabilities().map_err(|error| (Step::Privileges, error))?;
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1).map_err(|error| (Step::Privileges, error))?;
+    match rules::restrict(profile, beneath) {
+        // With mounts of its own it is a second layer.
+        Err(error) if level == Level::Full && error.kind() == io::ErrorKind::Unsupported => {}
+        done => done.map_err(|error| (Step::Landlock, error))?,
+    }
+    let sockets = match (profile.network, level) {
+        (true, _) => Sockets::All,
+        (false, Level::Full) => Sockets::Held,
+        (false, _) => Sockets::Local,
+    };
+    filter::apply(sockets).map_err(|error| (Step::Filter, error))?;
+    Ok(program)
+}
+
+fn reset_signals() {
+    // SAFETY: sets are initialised before use; dispositions go back to the default in a process
+    // that is about to become another program.
+    unsafe {
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        for signal in 1..32 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct CapabilityData {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Drops every capability; root keeps those over its files.
+fn drop_capabilities() -> io::Result<()> {
+    // SAFETY: no arguments.
+    let root = unsafe { libc::geteuid() } == 0;
+    let kept = if root { KEPT.iter().fold(0u32, |set, bit| set | 1 << bit) } else { 0 };
+    for capability in (0..=LAST_CAPABILITY).filter(|bit| !(root && KEPT.contains(bit))) {
+        // Unknown to this kernel, or not ours to drop: then it is not in the sets below either.
+        let _unknown = prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability));
+    }
+    let header = CapabilityHeader { version: 0x2008_0522, pid: 0 };
+    let mut data = [CapabilityData { effective: 0, permitted: 0, inheritable: 0 }; 2];
+    // SAFETY: header and data are of the layout of version 3 and live for the time of the call.
+    let read = unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
+    check(i32::try_from(read).unwrap_or(-1))?;
+    let kept = kept & data[0].permitted;
+    data[0] = CapabilityData { effective: kept, permitted: kept, inheritable: 0 };
+    data[1] = CapabilityData { effective: 0, permitted: 0, inheritable: 0 };
+    // SAFETY: as above.
+    let set = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
+    check(i32::try_from(set).unwrap_or(-1))?;
+    Ok(())
+}
+
+/// The program's path: as given with a slash, otherwise from the command's own `PATH`.
+fn look_up(command: &Command) -> io::Result<PathBuf> {
+    let Some(name) = command.argv.first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no program"));
+    };
+    if name.as_bytes().contains(&b'/') {
+        return Ok(PathBuf::from(name));
+    }
+    let path =
+        command.env.iter().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
+    let path = path.unwrap_or(OsStr::new("/usr/local/bin:/usr/bin:/bin"));
+    env::split_paths(path)
+        .map(|folder| folder.join(name))
+        .find(|candidate| is_executable(candidate))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+fn execute(program: &Path, command: &Command) -> io::Error {
+    let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
+    let pair = |(name, value): &(OsString, OsString)| {
+        let mut both = name.clone().into_vec();
+        both.push(b'=');
+        both.extend_from_slice(value.as_bytes());
+        CString::new(both).map_err(io::Error::other)
+    };
+    let parts = || -> io::Result<(CString, Vec<CString>, Vec<CString>)> {
+        let argv = command.argv.iter().map(|part| text(part)).collect::<io::Result<_>>()?;
+        let env = command.env.iter().map(pair).collect::<io::Result<_>>()?;
+        Ok((text(program.as_os_str())?, argv, env))
+    };
+    let (program, argv, env) = match parts() {
+        Ok(parts) => parts,
+        Err(error) => return error,
+    };
+    let pointers = |texts: &[CString]| -> Vec<*const libc::c_char> {
+        texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(&argv), pointers(&env));
+    // SAFETY: both arrays end with null and point to texts that live until the call; if it
+    // succeeds, nothing of this process is left.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Ends a leader that could not become its program.
+pub(crate) fn give_up() -> ! {
+    exit_now(127)
+}

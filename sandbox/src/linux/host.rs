@@ -1,0 +1,209 @@
+//! The host's side: the launcher as a child process, and the commands it starts.
+
+use super::{
+    init::{exit_of, explain},
+    sys,
+    wire::{self, Report},
+};
+use crate::{
+    Exit, LAUNCHER_ARG, LaunchError,
+    profile::{Command, Profile},
+};
+use std::{
+    io,
+    net::Shutdown,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream as StdStream,
+    },
+    path::PathBuf,
+    process::{Child, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::{
+    io::AsyncReadExt,
+    net::{UnixStream, unix::pipe},
+};
+
+/// Room in a command's pipes, in bytes: fewer wake-ups for one that floods.
+const PIPE: libc::c_int = 256 * 1024;
+
+/// The launcher of a host's commands. Started when it is first needed, and again if it died.
+pub struct Launcher {
+    program: PathBuf,
+    link: Mutex<Option<Link>>,
+}
+
+struct Link {
+    /// Dropped first: its end ends the launcher.
+    socket: Option<OwnedFd>,
+    child: Child,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.socket = None;
+        // It takes down what lives and ends; then nothing is left behind.
+        let _ended = self.child.wait();
+    }
+}
+
+impl Default for Launcher {
+    fn default() -> Self {
+        Self::new("/proc/self/exe")
+    }
+}
+
+impl Launcher {
+    /// A launcher that is this program, which calls [`crate::run_if_launcher`] first.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), link: Mutex::new(None) }
+    }
+
+    /// Starts the launcher if it does not run.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn warm(&self) -> Result<(), LaunchError> {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        self.running(&mut link).map(|_| ())
+    }
+
+    fn running<'a>(&self, link: &'a mut Option<Link>) -> Result<&'a Link, LaunchError> {
+        let ended = |link: &mut Link| !matches!(link.child.try_wait(), Ok(None));
+        if link.as_mut().is_some_and(ended) {
+            *link = None;
+        }
+        match link {
+            Some(link) => Ok(link),
+            None => Ok(link.insert(self.spawn()?)),
+        }
+    }
+
+    fn spawn(&self) -> Result<Link, LaunchError> {
+        let failed = |error: io::Error| LaunchError::Launcher(error.to_string());
+        let (ours, theirs) = sys::socket_pair(libc::SOCK_SEQPACKET).map_err(failed)?;
+        #[expect(clippy::disallowed_methods, reason = "this package starts processes")]
+        let mut command = std::process::Command::new(&self.program);
+        command.arg(LAUNCHER_ARG).env_clear().stdin(Stdio::from(theirs));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(soft) = super::limits::for_commands() {
+            command.arg(soft.to_string());
+        }
+        let child = command.spawn().map_err(failed)?;
+        Ok(Link { socket: Some(ours), child })
+    }
+
+    /// The launcher's process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.as_ref().map(|link| link.child.id())
+    }
+
+    /// Starts a command.
+    ///
+    /// # Errors
+    /// When it cannot be held or run, or the launcher died with it in hand.
+    pub async fn launch(
+        &self,
+        command: &Command,
+        profile: &Profile,
+    ) -> Result<Started, LaunchError> {
+        let failed = |error: io::Error| LaunchError::Launcher(error.to_string());
+        let bytes = wire::encode(command, profile);
+        let (control, theirs) = sys::socket_pair(libc::SOCK_STREAM).map_err(failed)?;
+        let (stdout, to_stdout) = sys::pipe().map_err(failed)?;
+        let (stderr, to_stderr) = sys::pipe().map_err(failed)?;
+        for end in [&stdout, &stderr] {
+            sys::widen_pipe(end.as_fd(), PIPE);
+            sys::set_nonblocking(end.as_fd()).map_err(failed)?;
+        }
+        self.send(&bytes, [theirs.as_fd(), to_stdout.as_fd(), to_stderr.as_fd()])?;
+        drop((theirs, to_stdout, to_stderr));
+        let control = StdStream::from(control);
+        control.set_nonblocking(true).map_err(failed)?;
+        let killer = control.try_clone().map_err(failed)?;
+        let mut control = UnixStream::from_std(control).map_err(failed)?;
+        let mut report = [0; Report::BYTES];
+        if control.read_exact(&mut report).await.is_err() {
+            return Err(LaunchError::Lost);
+        }
+        if let Report::Failed(step, errno) = Report::read(report) {
+            return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
+        }
+        Ok(Started {
+            stdout: pipe::Receiver::from_owned_fd(stdout).map_err(failed)?,
+            stderr: pipe::Receiver::from_owned_fd(stderr).map_err(failed)?,
+            control,
+            killer,
+            strays: Arc::new(AtomicU32::new(1)),
+        })
+    }
+
+    /// Hands a request over; once more if the launcher was dead before it got it.
+    fn send(&self, bytes: &[u8], fds: [std::os::fd::BorrowedFd<'_>; 3]) -> Result<(), LaunchError> {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = LaunchError::Lost;
+        for _ in 0..2 {
+            let running = self.running(&mut link)?;
+            let Some(socket) = &running.socket else { continue };
+            match wire::send(socket.as_fd(), bytes, fds) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                    let text = "the command line and its environment are too long";
+                    return Err(LaunchError::Program(text.to_owned()));
+                }
+                Err(error) => last = LaunchError::Launcher(error.to_string()),
+            }
+            *link = None;
+        }
+        Err(last)
+    }
+}
+
+/// A command that runs. Dropping it kills its whole tree.
+pub struct Started {
+    /// What it prints.
+    pub stdout: pipe::Receiver,
+    /// What it prints about errors.
+    pub stderr: pipe::Receiver,
+    control: UnixStream,
+    killer: StdStream,
+    strays: Arc<AtomicU32>,
+}
+
+impl Started {
+    /// Its outputs, a future of its leader's end, and a function that kills the whole tree at once
+    /// and tells how many processes there were. The tree is killed when both are dropped.
+    pub fn into_parts(
+        self,
+    ) -> (
+        [pipe::Receiver; 2],
+        impl Future<Output = Exit> + Send + use<>,
+        impl Fn() -> u32 + Send + Sync + use<>,
+    ) {
+        let Self { stdout, stderr, mut control, killer, strays } = self;
+        let left = Arc::clone(&strays);
+        let exit = async move {
+            let mut bytes = [0; Report::BYTES];
+            let report = control.read_exact(&mut bytes).await.map(|_| Report::read(bytes));
+            match report {
+                Ok(Report::Ended(status, strays)) => {
+                    left.store(strays.unsigned_abs(), Ordering::Release);
+                    exit_of(status)
+                }
+                _ => Exit::Lost,
+            }
+        };
+        let kill = move || {
+            // Its init sees the end and takes the tree down.
+            let _gone = killer.shutdown(Shutdown::Both);
+            strays.load(Ordering::Acquire)
+        };
+        ([stdout, stderr], exit, kill)
+    }
+}

@@ -1,0 +1,556 @@
+//! The init of one command: it starts the leader, reaps what is orphaned, tells the host how the
+//! leader ended, and ends the whole tree when the host lets go of it, for whatever reason.
+
+use super::{
+    confine::{self, Level},
+    mounts,
+    rules::Enforcement,
+    sys::{self, Fork, check, exit_now, prctl},
+    wire::{Report, Step},
+};
+use crate::{
+    Exit, LaunchError,
+    profile::{Command, Profile},
+};
+use std::{
+    fs, io,
+    io::{Read, Write},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
+    path::PathBuf,
+};
+
+/// What an init is made from.
+pub(crate) struct Request {
+    pub(crate) command: Command,
+    pub(crate) profile: Profile,
+    /// To the host: reports go there, and its end ends everything.
+    pub(crate) control: OwnedFd,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    /// The host's own input instead of none.
+    pub(crate) stdin: Option<OwnedFd>,
+    /// A session of its own, away from the terminal.
+    pub(crate) own_session: bool,
+    pub(crate) soft_files: Option<u64>,
+}
+
+/// A started init.
+pub(crate) struct Init {
+    pub(crate) pid: libc::pid_t,
+    pub(crate) level: Level,
+    /// Empty folders that stand where names are protected; removed when the command has ended.
+    pub(crate) placeholders: Vec<PathBuf>,
+}
+
+/// A step that failed.
+pub(crate) type Failure = (Step, io::Error);
+
+/// Forks the init of a command, held as firmly as the kernel allows. `best` is what worked before.
+/// Only for processes with a single thread.
+pub(crate) fn start(request: &Request, best: &mut Level) -> Result<Init, Failure> {
+    let profile = &request.profile;
+    let levels: &[Level] = match (profile.sandboxed, profile.allow_unenforced) {
+        (false, _) => &[Level::Open],
+        (true, false) => &[Level::Full, Level::Rules],
+        (true, true) => &[Level::Full, Level::Rules, Level::Open],
+    };
+    let mut failure = (Step::Fork, io::Error::other("nothing was tried"));
+    for level in levels {
+        if *level == Level::Full && *best != Level::Full {
+            continue;
+        }
+        match fork_init(request, *level) {
+            Ok(init) => {
+                if profile.sandboxed {
+                    *best = *level;
+                }
+                return Ok(init);
+            }
+            Err(why) => failure = why,
+        }
+    }
+    Err(failure)
+}
+
+fn fork_init(request: &Request, level: Level) -> Result<Init, Failure> {
+    let profile = &request.profile;
+    if level == Level::Rules && !landlock_is_there() {
+        return Err((Step::Landlock, io::ErrorKind::Unsupported.into()));
+    }
+    let placeholders = if level == Level::Full { make_placeholders(profile) } else { Vec::new() };
+    let flags = match (level, profile.network) {
+        (Level::Full, true) => NAMESPACES,
+        (Level::Full, false) => NAMESPACES | libc::CLONE_NEWNET,
+        _ => 0,
+    };
+    let mut init = Init { pid: 0, level, placeholders };
+    let forked = fork_and_map(request, level, flags);
+    match forked {
+        Ok(pid) => init.pid = pid,
+        Err(failure) => {
+            init.remove_placeholders();
+            return Err(failure);
+        }
+    }
+    Ok(init)
+}
+
+const NAMESPACES: libc::c_int =
+    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
+
+fn fork_and_map(
+    request: &Request,
+    level: Level,
+    flags: libc::c_int,
+) -> Result<libc::pid_t, Failure> {
+    let failed = |step| move |error| (step, error);
+    let (mut go, may_go) = pipe_files().map_err(failed(Step::Descriptors))?;
+    let (is_ready, mut ready) = pipe_files().map_err(failed(Step::Descriptors))?;
+    let step = if flags == 0 { Step::Fork } else { Step::Namespaces };
+    match sys::fork_with(flags).map_err(failed(step))? {
+        Fork::Child => {
+            drop((may_go, is_ready));
+            let set_up = match level {
+                Level::Full => set_up_namespaces(&mut go, &request.profile),
+                _ => prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map_err(failed(Step::Privileges)),
+            };
+            match set_up {
+                Ok(()) => {
+                    if ready.write_all(&[0; 8]).is_err() {
+                        exit_now(1);
+                    }
+                    drop((go, ready));
+                    run(request, level)
+                }
+                Err(failure) => {
+                    let _gone = ready.write_all(&failure_bytes(&failure));
+                    exit_now(1)
+                }
+            }
+        }
+        Fork::Parent(pid) => {
+            drop((go, ready));
+            let told = if level == Level::Full {
+                write_maps(pid).map_err(failed(Step::Identity))
+            } else {
+                Ok(())
+            };
+            let told = told.and_then(|()| wait_ready(may_go, is_ready));
+            if told.is_err() {
+                sys::kill(pid, libc::SIGKILL);
+                // SAFETY: waits for the child just made; its status is not needed.
+                let _ended = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+            }
+            told.map(|()| pid)
+        }
+    }
+}
+
+fn wait_ready(mut may_go: fs::File, mut is_ready: fs::File) -> Result<(), Failure> {
+    // A child that is gone already says so below.
+    let _gone = may_go.write_all(&[1]);
+    let mut bytes = [0; 8];
+    match is_ready.read_exact(&mut bytes) {
+        Ok(()) => read_failure(bytes).map_or(Ok(()), Err),
+        Err(error) => Err((Step::Fork, error)),
+    }
+}
+
+fn pipe_files() -> io::Result<(fs::File, fs::File)> {
+    sys::pipe().map(|(read, write)| (read.into(), write.into()))
+}
+
+fn failure_bytes((step, error): &Failure) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&(*step as i32).to_ne_bytes());
+    bytes[4..].copy_from_slice(&error.raw_os_error().unwrap_or(libc::EIO).to_ne_bytes());
+    bytes
+}
+
+fn read_failure(bytes: [u8; 8]) -> Option<Failure> {
+    let mut report = [0; Report::BYTES];
+    report[..4].copy_from_slice(&2i32.to_ne_bytes());
+    report[4..].copy_from_slice(&bytes);
+    match Report::read(report) {
+        Report::Failed(step, errno) if bytes != [0; 8] => {
+            Some((step, io::Error::from_raw_os_error(errno)))
+        }
+        _ => None,
+    }
+}
+
+fn set_up_namespaces(go: &mut fs::File, profile: &Profile) -> Result<(), Failure> {
+    let failed = |step| move |error| (step, error);
+    go.read_exact(&mut [0]).map_err(failed(Step::Identity))?;
+    mounts::set_up(profile).map_err(failed(Step::Mounts))?;
+    mounts::mount_proc().map_err(failed(Step::Mounts))?;
+    if !profile.network {
+        // Without it commands have no loopback, which is no reason to refuse them.
+        let _down = raise_loopback();
+    }
+    Ok(())
+}
+
+/// Maps the child's users: root gets all that it has here, others just themselves.
+fn write_maps(pid: libc::pid_t) -> io::Result<()> {
+    // SAFETY: no arguments.
+    let (uid, gid) = unsafe { (libc::geteuid(), libc::getegid()) };
+    let place = |file: &str| format!("/proc/{pid}/{file}");
+    if uid == 0 {
+        for file in ["uid_map", "gid_map"] {
+            let own = fs::read_to_string(format!("/proc/self/{file}"))?;
+            let identity: String = own
+                .lines()
+                .filter_map(|line| {
+                    let mut numbers = line.split_whitespace();
+                    let (inside, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+                    Some(format!("{inside} {inside} {count}\n"))
+                })
+                .collect();
+            fs::write(place(file), identity)?;
+        }
+        return Ok(());
+    }
+    fs::write(place("setgroups"), "deny")?;
+    fs::write(place("uid_map"), format!("{uid} {uid} 1\n"))?;
+    fs::write(place("gid_map"), format!("{gid} {gid} 1\n"))
+}
+
+/// Commands may talk to each other over the loopback of their own network.
+fn raise_loopback() -> io::Result<()> {
+    // SAFETY: a plain socket, closed below; the request is a zeroed structure with a short name.
+    unsafe {
+        let socket = check(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l'.cast_signed() as libc::c_char;
+        request.ifr_name[1] = b'o'.cast_signed() as libc::c_char;
+        request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+        let result = check(libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request));
+        libc::close(socket);
+        result.map(|_| ())
+    }
+}
+
+fn landlock_is_there() -> bool {
+    // SAFETY: asks for the version: no attributes.
+    let version = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, 1u32)
+    };
+    version >= 1
+}
+
+fn make_placeholders(profile: &Profile) -> Vec<PathBuf> {
+    let absent = profile.roots.iter().flat_map(|root| &root.absent);
+    absent.filter(|path| fs::create_dir(path).is_ok() || path.is_dir()).cloned().collect()
+}
+
+impl Init {
+    /// Takes the placeholders away that nobody has filled.
+    pub(crate) fn remove_placeholders(&self) {
+        for path in &self.placeholders {
+            let _used = fs::remove_dir(path);
+        }
+    }
+}
+
+// ---- in the init itself
+
+/// Starts the leader and stays until the host lets go. Does not return.
+fn run(request: &Request, level: Level) -> ! {
+    let code = i32::from(lead(request, level).is_err());
+    end_all(level);
+    exit_now(code)
+}
+
+fn lead(request: &Request, level: Level) -> io::Result<()> {
+    if level == Level::Full {
+        prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
+    }
+    let stdin = request.stdin.as_ref().map(|fd| fd.as_raw_fd());
+    let kept =
+        [request.control.as_raw_fd(), request.stdout.as_raw_fd(), request.stderr.as_raw_fd()];
+    close_others(kept.into_iter().chain(stdin))?;
+    let null: OwnedFd = fs::File::open("/dev/null")?.into();
+    let signals = sys::child_signals()?;
+    let (mut failed, mut failure) = pipe_files()?;
+    let leader = match sys::fork_with(0)? {
+        Fork::Child => {
+            let (step, error) = match leader_descriptors(request, &null) {
+                Ok(()) => confine::become_program(
+                    &request.command,
+                    &request.profile,
+                    level,
+                    request.soft_files,
+                ),
+                Err(error) => (Step::Descriptors, error),
+            };
+            let _gone = failure.write_all(&failure_bytes(&(step, error)));
+            confine::give_up();
+        }
+        Fork::Parent(pid) => pid,
+    };
+    drop(failure);
+    // The leader holds its own; whoever reads them waits for their end.
+    for fd in [0, 1, 2].into_iter().chain([kept[1], kept[2]]).chain(stdin) {
+        // SAFETY: replaces descriptors of this process that are not used below.
+        check(unsafe { libc::dup2(null.as_raw_fd(), fd) })?;
+    }
+    let mut control = UnixStream::from(request.control.try_clone()?);
+    let mut bytes = [0; 8];
+    let report = match failed.read_exact(&mut bytes).ok().and_then(|()| read_failure(bytes)) {
+        Some((step, error)) => Report::Failed(step, error.raw_os_error().unwrap_or(libc::EIO)),
+        None => Report::Started,
+    };
+    control.write_all(&report.write())?;
+    watch(&mut control, &signals, leader, level)
+}
+
+fn watch(
+    control: &mut UnixStream,
+    signals: &OwnedFd,
+    leader: libc::pid_t,
+    level: Level,
+) -> io::Result<()> {
+    loop {
+        let [let_go, ended] = sys::poll([control.as_raw_fd(), signals.as_raw_fd()])?;
+        if let_go {
+            return Ok(());
+        }
+        if ended {
+            sys::drain_signals(signals.as_fd());
+            while let Ok(Some((pid, status))) = sys::wait(false) {
+                if pid == leader {
+                    let strays = i32::try_from(living(level)).unwrap_or(i32::MAX);
+                    control.write_all(&Report::Ended(status, strays).write())?;
+                }
+            }
+        }
+    }
+}
+
+fn leader_descriptors(request: &Request, null: &OwnedFd) -> io::Result<()> {
+    let stdin = request.stdin.as_ref().unwrap_or(null);
+    let wanted = [stdin, &request.stdout, &request.stderr].map(AsRawFd::as_raw_fd);
+    // Out of the way of 0, 1 and 2 first, since they may be among them.
+    let mut high = [0; 3];
+    for (place, fd) in wanted.into_iter().enumerate() {
+        // SAFETY: duplicates an open descriptor.
+        high[place] = check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 10) })?;
+    }
+    for (place, fd) in (0..).zip(high) {
+        // SAFETY: as above, onto the leader's own standard descriptors.
+        check(unsafe { libc::dup2(fd, place) })?;
+    }
+    if request.own_session {
+        // SAFETY: no arguments.
+        check(unsafe { libc::setsid() })?;
+    }
+    Ok(())
+}
+
+/// Closes every descriptor from 3 on but these.
+fn close_others(kept: impl Iterator<Item = RawFd>) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.filter_map(|fd| u32::try_from(fd).ok()).collect();
+    kept.push(u32::MAX);
+    kept.sort_unstable();
+    let mut from = 3u32;
+    for fd in kept {
+        if fd > from {
+            // SAFETY: closes descriptors that nothing in this process uses from here on.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) };
+            check(i32::try_from(result).unwrap_or(-1))?;
+        }
+        from = from.max(fd.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// How many processes live below this one.
+fn living(level: Level) -> usize {
+    if level == Level::Full {
+        // The namespace's own view: all but this one.
+        let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+        let number =
+            |name: std::ffi::OsString| name.to_str().is_some_and(|n| n.parse::<u32>().is_ok());
+        return entries
+            .flatten()
+            .filter(|entry| number(entry.file_name()))
+            .count()
+            .saturating_sub(1);
+    }
+    let mut count = 0;
+    let mut open = children("self");
+    while let Some(pid) = open.pop() {
+        count += 1;
+        open.extend(children(&pid.to_string()));
+    }
+    count
+}
+
+/// The children of a process with one thread; of others, those of its first.
+fn children(pid: &str) -> Vec<libc::pid_t> {
+    let thread = if pid == "self" { std::process::id().to_string() } else { pid.to_owned() };
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{thread}/children"));
+    text.unwrap_or_default().split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+/// Ends everything below. The end of a namespace's first process ends the rest by itself.
+fn end_all(level: Level) {
+    if level == Level::Full {
+        return;
+    }
+    // Orphans become children of this process, so what is killed uncovers what is below it.
+    loop {
+        for pid in children("self") {
+            sys::kill(pid, libc::SIGKILL);
+        }
+        if sys::wait(true).is_err() {
+            return;
+        }
+    }
+}
+
+// ---- without a launcher
+
+/// Runs a command below this process, with its own descriptors, and waits for its end. For
+/// programs with a single thread.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run_under(command: Command, profile: Profile) -> Result<Exit, LaunchError> {
+    let io_failed = |error: io::Error| LaunchError::Launcher(error.to_string());
+    let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM).map_err(io_failed)?;
+    let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(io_failed);
+    let terminal = io::IsTerminal::is_terminal(&io::stdin());
+    let request = Request {
+        command,
+        profile,
+        control: theirs,
+        stdout: copy(io::stdout().as_fd())?,
+        stderr: copy(io::stderr().as_fd())?,
+        stdin: Some(copy(io::stdin().as_fd())?),
+        own_session: !terminal,
+        soft_files: super::limits::for_commands(),
+    };
+    let mut best = Level::Full;
+    let init = start(&request, &mut best).map_err(|failure| explain(&request.command, failure))?;
+    let (command, control) = (request.command.clone(), UnixStream::from(ours));
+    drop(request);
+    let exit = follow(&command, control);
+    // SAFETY: waits for the init just made, so that nothing of it is left.
+    let _ended = unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
+    init.remove_placeholders();
+    exit
+}
+
+/// Reads reports until the leader has ended; then lets go.
+fn follow(command: &Command, mut control: UnixStream) -> Result<Exit, LaunchError> {
+    let mut bytes = [0; Report::BYTES];
+    loop {
+        if control.read_exact(&mut bytes).is_err() {
+            return Ok(Exit::Lost);
+        }
+        match Report::read(bytes) {
+            Report::Started => {}
+            Report::Failed(step, errno) => {
+                return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
+            }
+            Report::Ended(status, _) => return Ok(exit_of(status)),
+        }
+    }
+}
+
+pub(crate) fn exit_of(status: i32) -> Exit {
+    if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    }
+}
+
+pub(crate) fn explain(command: &Command, (step, error): Failure) -> LaunchError {
+    let name = command.argv.first().map(|name| name.display().to_string()).unwrap_or_default();
+    match step {
+        Step::Program => LaunchError::Program(format!("{name} cannot be run: {error}")),
+        Step::Directory => {
+            let cwd = command.cwd.display();
+            LaunchError::Program(format!("the directory {cwd} cannot be entered: {error}"))
+        }
+        Step::Fork | Step::Descriptors => {
+            LaunchError::Launcher(format!("{}: {error}", step.text()))
+        }
+        _ => LaunchError::Unenforceable(format!("{} ({error})", step.text())),
+    }
+}
+
+/// Finds out what holds a command here, by starting one. For programs with a single thread.
+pub(crate) fn try_out(profile: &Profile) -> Enforcement {
+    let attempt = || -> io::Result<Result<Level, Failure>> {
+        let null =
+            || fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+        let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM)?;
+        let command = Command { argv: vec!["true".into()], env: Vec::new(), cwd: "/".into() };
+        let request = Request {
+            command,
+            profile: profile.clone(),
+            control: theirs,
+            stdout: null()?,
+            stderr: null()?,
+            stdin: None,
+            own_session: true,
+            soft_files: None,
+        };
+        let mut best = Level::Full;
+        let init = match start(&request, &mut best) {
+            Ok(init) => init,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let command = request.command.clone();
+        drop(request);
+        let _ended = follow(&command, UnixStream::from(ours));
+        // SAFETY: waits for the init just made.
+        unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
+        init.remove_placeholders();
+        Ok(Ok(init.level))
+    };
+    let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let network = if profile.network { "network: on" } else { "network: off" };
+    match attempt() {
+        Ok(Ok(Level::Full)) => Enforcement {
+            layers: text(&[
+                "user, mount, process and IPC namespaces",
+                "mounts: everything read-only but the writable roots; protected names read-only",
+                "Landlock: writes beneath the writable roots only",
+                "seccomp: calls that reach other processes, the kernel or the mounts",
+                "no new privileges, no capabilities beyond files, own session",
+                network,
+            ]),
+            weaker: Vec::new(),
+        },
+        Ok(Ok(Level::Rules)) => {
+            let names = if profile.unprotected_names {
+                "no user namespaces: .git and .troupe inside the writable roots are not protected"
+            } else {
+                "no user namespaces: nothing new can be made at the top of a writable root"
+            };
+            Enforcement {
+                layers: text(&["Landlock", "seccomp", "no new privileges, own session", network]),
+                weaker: text(&[names]),
+            }
+        }
+        Ok(Ok(Level::Open)) => Enforcement {
+            layers: Vec::new(),
+            weaker: text(&[
+                "the kernel cannot hold commands; they run without a sandbox, as allowed",
+            ]),
+        },
+        Ok(Err((step, error))) => Enforcement {
+            layers: Vec::new(),
+            weaker: vec![format!("commands are refused: {} ({error})", step.text())],
+        },
+        Err(error) => Enforcement { layers: Vec::new(), weaker: vec![error.to_string()] },
+    }
+}

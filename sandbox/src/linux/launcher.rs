@@ -1,0 +1,138 @@
+//! The launcher: a small process beside the host, with one thread, that forks all commands.
+//!
+//! It lives as long as the host's end of its socket, which is its standard input. When that ends,
+//! for whatever reason, it takes down what lives and ends.
+
+use super::{
+    confine::Level,
+    init::{self, Init, Request},
+    sys::{self, exit_now},
+    wire::{self, Report},
+};
+use std::{
+    collections::HashMap,
+    io::Write,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::PathBuf,
+};
+
+/// Serves requests until the host is gone. Does not return.
+pub fn launcher_main() -> ! {
+    let soft_files = std::env::args().nth(2).and_then(|text| text.parse().ok());
+    let served = serve(soft_files);
+    exit_now(i32::from(served.is_err()))
+}
+
+fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
+    // Its name in lists of processes.
+    let name = c"troupe-launcher";
+    // SAFETY: a text that lives for ever; the kernel copies it.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
+    let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
+    let signals = sys::child_signals()?;
+    let mut launcher =
+        Launcher { inits: HashMap::new(), shared: HashMap::new(), best: Level::Full, soft_files };
+    let mut buffer = vec![0; wire::MAX_REQUEST];
+    loop {
+        let [asked, ended] = sys::poll([socket.as_raw_fd(), signals.as_raw_fd()])?;
+        if ended {
+            sys::drain_signals(signals.as_fd());
+            launcher.reap(false);
+        }
+        if asked {
+            match wire::receive(socket.as_fd(), &mut buffer)? {
+                Some((count, fds)) => launcher.launch(&buffer[..count], fds),
+                None => {
+                    launcher.end();
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+struct Launcher {
+    inits: HashMap<libc::pid_t, Init>,
+    /// How many commands a placeholder stands for.
+    shared: HashMap<PathBuf, u32>,
+    /// What held the last command.
+    best: Level,
+    soft_files: Option<u64>,
+}
+
+impl Launcher {
+    fn launch(&mut self, bytes: &[u8], [control, stdout, stderr]: [OwnedFd; 3]) {
+        // Dropping the descriptors tells the host that nothing was started.
+        let Some((command, profile)) = wire::decode(bytes) else { return };
+        let request = Request {
+            command,
+            profile,
+            control,
+            stdout,
+            stderr,
+            stdin: None,
+            own_session: true,
+            soft_files: self.soft_files,
+        };
+        match init::start(&request, &mut self.best) {
+            Ok(init) => {
+                for path in &init.placeholders {
+                    *self.shared.entry(path.clone()).or_default() += 1;
+                }
+                self.inits.insert(init.pid, init);
+            }
+            Err((step, error)) => {
+                let report = Report::Failed(step, error.raw_os_error().unwrap_or(libc::EIO));
+                let mut control = UnixStream::from(request.control);
+                // A host that is gone needs no answer.
+                let _gone = control.write_all(&report.write());
+            }
+        }
+    }
+
+    fn reap(&mut self, block: bool) {
+        while let Ok(Some((pid, status))) = sys::wait(block) {
+            let Some(init) = self.inits.remove(&pid) else { continue };
+            if libc::WIFSIGNALED(status) && init.level != Level::Full {
+                self.end_orphans();
+            }
+            for path in &init.placeholders {
+                let left = self.shared.get_mut(path).map_or(0, |count| {
+                    *count -= 1;
+                    *count
+                });
+                if left == 0 {
+                    self.shared.remove(path);
+                    // One that a command has filled from elsewhere stays.
+                    let _used = std::fs::remove_dir(path);
+                }
+            }
+        }
+    }
+
+    /// Ends what an init left behind that was killed.
+    fn end_orphans(&self) {
+        let own = std::process::id();
+        let text = std::fs::read_to_string(format!("/proc/self/task/{own}/children"));
+        let pids = text.unwrap_or_default();
+        for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            if !self.inits.contains_key(&pid) {
+                sys::kill(pid, libc::SIGKILL);
+            }
+        }
+    }
+
+    /// The host is gone: its commands go too. Their inits hear of it by their own sockets.
+    fn end(&mut self) {
+        for (pid, init) in &self.inits {
+            if init.level == Level::Full {
+                sys::kill(*pid, libc::SIGKILL);
+            }
+        }
+        self.reap(true);
+    }
+}

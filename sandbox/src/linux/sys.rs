@@ -1,0 +1,143 @@
+//! Thin wrappers of system calls, with `io::Result`.
+
+use std::{
+    ffi::CString,
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+/// The error of the last call if it returned -1.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn check_long(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}
+
+/// A pair of connected sockets, closed on exec.
+pub(crate) fn socket_pair(kind: libc::c_int) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for the two descriptors that the call writes.
+    check(unsafe {
+        libc::socketpair(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
+    })?;
+    // SAFETY: both were just made, and nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+/// A pipe, closed on exec: the reading end, the writing end.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: `fds` has room for the two descriptors that the call writes.
+    check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: both were just made, and nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+/// Makes reads and writes of a descriptor return at once.
+pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: fcntl on a descriptor that is open for the borrow's time, with integer arguments.
+    let flags = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: as above.
+    check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(())
+}
+
+/// Makes room in a pipe, where the system allows it.
+pub(crate) fn widen_pipe(fd: BorrowedFd<'_>, bytes: libc::c_int) {
+    // SAFETY: fcntl on a descriptor that is open for the borrow's time; a refusal changes nothing.
+    let _refused = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) };
+}
+
+/// Which side of a fork this is.
+pub(crate) enum Fork {
+    Child,
+    Parent(libc::pid_t),
+}
+
+/// Forks with the given namespace flags. Only for processes with a single thread.
+pub(crate) fn fork_with(flags: libc::c_int) -> io::Result<Fork> {
+    let flags = libc::c_long::from(flags | libc::SIGCHLD);
+    // SAFETY: with a null stack, clone is a fork into a copy of this single-threaded process; the
+    // remaining arguments are unused with these flags, on every architecture null.
+    let pid = check_long(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok(match pid {
+        0 => Fork::Child,
+        pid => Fork::Parent(libc::pid_t::try_from(pid).unwrap_or(-1)),
+    })
+}
+
+/// Waits for a child; `None` if none has ended and `block` is false.
+pub(crate) fn wait(block: bool) -> io::Result<Option<(libc::pid_t, libc::c_int)>> {
+    let mut status = 0;
+    let options = if block { 0 } else { libc::WNOHANG };
+    loop {
+        // SAFETY: `status` has room for what the call writes.
+        match check(unsafe { libc::waitpid(-1, &raw mut status, options | libc::__WALL) }) {
+            Ok(0) => return Ok(None),
+            Ok(pid) => return Ok(Some((pid, status))),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sends a signal; nothing if the process is gone.
+pub(crate) fn kill(pid: libc::pid_t, signal: libc::c_int) {
+    // SAFETY: plain integers.
+    let _gone = unsafe { libc::kill(pid, signal) };
+}
+
+/// `prctl` with integer arguments.
+pub(crate) fn prctl(option: libc::c_int, argument: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the options used here take integers only.
+    check(unsafe { libc::prctl(option, argument, 0, 0, 0) }).map(|_| ())
+}
+
+/// Waits until one of the descriptors can be read or was closed; tells which.
+pub(crate) fn poll<const N: usize>(fds: [RawFd; N]) -> io::Result<[bool; N]> {
+    let mut polls = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    loop {
+        // SAFETY: `polls` is an array of N entries.
+        match check(unsafe { libc::poll(polls.as_mut_ptr(), N as libc::nfds_t, -1) }) {
+            Ok(_) => return Ok(polls.map(|poll| poll.revents != 0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A descriptor that can be read when a child has ended. Blocks the signal itself.
+pub(crate) fn child_signals() -> io::Result<OwnedFd> {
+    // SAFETY: the set is initialised by sigemptyset before it is used.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        check(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()))?;
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        Ok(OwnedFd::from_raw_fd(check(libc::signalfd(-1, &raw const set, flags))?))
+    }
+}
+
+/// Takes what a signal descriptor holds.
+pub(crate) fn drain_signals(fd: BorrowedFd<'_>) {
+    let mut buffer = [0u8; 128 * 8];
+    // SAFETY: reads into a buffer of that length; it does not wait.
+    while unsafe { libc::read(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) } > 0 {}
+}
+
+/// Ends the process without running anything on the way.
+pub(crate) fn exit_now(code: libc::c_int) -> ! {
+    // SAFETY: does not return; nothing of this process is used afterwards.
+    unsafe { libc::_exit(code) }
+}

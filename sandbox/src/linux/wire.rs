@@ -1,0 +1,270 @@
+//! What host and launcher say to each other: one request per packet, with descriptors.
+
+use crate::profile::{Command, Profile, Root};
+use std::{
+    ffi::OsString,
+    io,
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
+    path::{Path, PathBuf},
+};
+
+/// The longest request, in bytes.
+pub(crate) const MAX_REQUEST: usize = 4 << 20;
+
+/// What an init reports to the host: three numbers of four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// The program runs.
+    Started,
+    /// The step that failed, with its error number.
+    Failed(Step, i32),
+    /// The leader has ended: its wait status, and how many processes it left behind.
+    Ended(i32, i32),
+}
+
+/// A step of starting a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Step {
+    Fork = 1,
+    Namespaces = 2,
+    Identity = 3,
+    Mounts = 4,
+    Landlock = 5,
+    Filter = 6,
+    Privileges = 7,
+    Directory = 8,
+    Program = 9,
+    Descriptors = 10,
+}
+
+impl Step {
+    const ALL: [Self; 10] = [
+        Self::Fork,
+        Self::Namespaces,
+        Self::Identity,
+        Self::Mounts,
+        Self::Landlock,
+        Self::Filter,
+        Self::Privileges,
+        Self::Directory,
+        Self::Program,
+        Self::Descriptors,
+    ];
+
+    fn from_number(number: i32) -> Self {
+        Self::ALL.into_iter().find(|step| *step as i32 == number).unwrap_or(Self::Fork)
+    }
+
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Fork => "a process cannot be made",
+            Self::Namespaces => "the kernel refuses namespaces",
+            Self::Identity => "the kernel refuses a user mapping",
+            Self::Mounts => "the kernel refuses the mounts",
+            Self::Landlock => "Landlock does not hold",
+            Self::Filter => "the system call filter is refused",
+            Self::Privileges => "privileges cannot be dropped",
+            Self::Directory => "the working directory cannot be entered",
+            Self::Program => "the program cannot be run",
+            Self::Descriptors => "descriptors cannot be set up",
+        }
+    }
+}
+
+impl Report {
+    pub(crate) const BYTES: usize = 12;
+
+    pub(crate) fn write(self) -> [u8; Self::BYTES] {
+        let (kind, one, other) = match self {
+            Self::Started => (1, 0, 0),
+            Self::Failed(step, errno) => (2, step as i32, errno),
+            Self::Ended(status, strays) => (3, status, strays),
+        };
+        let mut bytes = [0; Self::BYTES];
+        for (place, number) in [kind, one, other].into_iter().enumerate() {
+            bytes[place * 4..place * 4 + 4].copy_from_slice(&i32::to_ne_bytes(number));
+        }
+        bytes
+    }
+
+    pub(crate) fn read(bytes: [u8; Self::BYTES]) -> Self {
+        let number = |place: usize| {
+            let mut four = [0; 4];
+            four.copy_from_slice(&bytes[place * 4..place * 4 + 4]);
+            i32::from_ne_bytes(four)
+        };
+        match number(0) {
+            1 => Self::Started,
+            3 => Self::Ended(number(1), number(2)),
+            _ => Self::Failed(Step::from_number(number(1)), number(2)),
+        }
+    }
+}
+
+/// Writes a request: counts and lengths of four bytes, texts as they are.
+pub(crate) fn encode(command: &Command, profile: &Profile) -> Vec<u8> {
+    let mut out = Encoder(Vec::with_capacity(4096));
+    out.list(command.argv.iter().map(|part| part.as_bytes()));
+    out.list(command.env.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
+    out.path(&command.cwd);
+    let flags =
+        [profile.sandboxed, profile.network, profile.allow_unenforced, profile.unprotected_names];
+    out.bytes(&flags.map(u8::from));
+    out.count(profile.roots.len());
+    for root in &profile.roots {
+        out.path(&root.path);
+        out.list(root.protected.iter().map(|path| path.as_os_str().as_bytes()));
+        out.list(root.absent.iter().map(|path| path.as_os_str().as_bytes()));
+    }
+    out.0
+}
+
+struct Encoder(Vec<u8>);
+
+impl Encoder {
+    fn count(&mut self, count: usize) {
+        self.0.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_ne_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn path(&mut self, path: &Path) {
+        self.bytes(path.as_os_str().as_bytes());
+    }
+
+    fn list<'a>(&mut self, all: impl Iterator<Item = &'a [u8]> + Clone) {
+        self.count(all.clone().count());
+        all.for_each(|each| self.bytes(each));
+    }
+}
+
+/// Reads a request; `None` if it is none.
+pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
+    let mut from = Decoder(bytes);
+    let argv = from.list()?;
+    let mut env = Vec::new();
+    let mut pairs = from.list()?.into_iter();
+    while let (Some(name), Some(value)) = (pairs.next(), pairs.next()) {
+        env.push((name, value));
+    }
+    let cwd = PathBuf::from(from.text()?);
+    let flags: [u8; 4] = from.bytes()?.try_into().ok()?;
+    let [sandboxed, network, allow_unenforced, unprotected_names] = flags.map(|flag| flag != 0);
+    let count = from.count()?;
+    let mut roots = Vec::new();
+    for _ in 0..count {
+        let path = from.text()?.into();
+        let mut paths = || Some(from.list()?.into_iter().map(PathBuf::from).collect());
+        roots.push(Root { path, protected: paths()?, absent: paths()? });
+    }
+    let profile = Profile { sandboxed, roots, network, allow_unenforced, unprotected_names };
+    Some((Command { argv, env, cwd }, profile))
+}
+
+struct Decoder<'a>(&'a [u8]);
+
+impl<'a> Decoder<'a> {
+    fn count(&mut self) -> Option<usize> {
+        let (four, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        usize::try_from(u32::from_ne_bytes(*four)).ok()
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let count = self.count()?;
+        let (bytes, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn text(&mut self) -> Option<OsString> {
+        Some(OsString::from_vec(self.bytes()?.to_vec()))
+    }
+
+    fn list(&mut self) -> Option<Vec<OsString>> {
+        let count = self.count()?;
+        (0..count).map(|_| self.text()).collect()
+    }
+}
+
+/// Room for the control data of up to three descriptors.
+#[repr(C, align(16))]
+struct Control([u8; 64]);
+
+/// Sends a packet with three descriptors.
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: [BorrowedFd<'_>; 3],
+) -> io::Result<()> {
+    let numbers = fds.map(|fd| fd.as_raw_fd());
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: the message header points to live buffers for the time of the call; the control
+    // buffer is aligned and has room for one header and three integers.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(12) as _;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(12) as _;
+        std::ptr::copy_nonoverlapping(numbers.as_ptr().cast(), libc::CMSG_DATA(header), 12);
+        loop {
+            if libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) >= 0 {
+                return Ok(());
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Receives a packet and its three descriptors; `None` at the end, or if it is malformed.
+pub(crate) fn receive(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, [OwnedFd; 3])>> {
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: as in `send`; descriptors that arrive are owned here and nowhere else.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.0.as_mut_ptr().cast();
+        message.msg_controllen = control.0.len() as _;
+        let count = loop {
+            let count = libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC);
+            if count >= 0 {
+                break usize::try_from(count).unwrap_or(0);
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        };
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if header.is_null()
+            || (*header).cmsg_type != libc::SCM_RIGHTS
+            || (*header).cmsg_len as usize != libc::CMSG_LEN(12) as usize
+        {
+            return Ok(None);
+        }
+        let mut numbers = [0i32; 3];
+        std::ptr::copy_nonoverlapping(libc::CMSG_DATA(header), numbers.as_mut_ptr().cast(), 12);
+        Ok(Some((count, numbers.map(|number| OwnedFd::from_raw_fd(number)))))
+    }
+}

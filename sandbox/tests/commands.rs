@@ -1,0 +1,299 @@
+//! Commands held by the real kernel: what they reach, how they end, what is left of them.
+//!
+//! The test program is its own launcher.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test program")]
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    fs,
+    net::TcpListener,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use troupe_sandbox::{
+    Command, EnvPolicy, Exit, LaunchError, Launcher, Profile, child_env, resolve, run_if_launcher,
+};
+use troupe_types::{SandboxMode, SandboxSettings};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn main() {
+    run_if_launcher();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let tests: &[(&str, fn(&Stage) -> Test<'_>)] = &[
+        ("modes_hold_what_they_say", |stage| Box::pin(modes_hold_what_they_say(stage))),
+        ("protected_names_hold_and_leave_no_litter", |stage| Box::pin(protected_names(stage))),
+        ("the_network_is_off_unless_asked_for", |stage| Box::pin(network(stage))),
+        ("the_kernel_is_out_of_reach", |stage| Box::pin(kernel(stage))),
+        ("everyday_work_works", |stage| Box::pin(everyday(stage))),
+        ("exits_are_told", |stage| Box::pin(exits(stage))),
+        ("failures_name_their_cause", |stage| Box::pin(failures(stage))),
+        ("the_whole_tree_ends_when_it_is_let_go", |stage| Box::pin(trees(stage))),
+        ("strays_are_counted", |stage| Box::pin(strays(stage))),
+        ("a_dead_launcher_is_replaced", |stage| Box::pin(dead_launcher(stage))),
+        ("many_launches_leave_nothing", |stage| Box::pin(many(stage))),
+    ];
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    for (name, test) in tests {
+        if wanted.as_ref().is_none_or(|wanted| name.contains(wanted.as_str())) {
+            let stage = Stage::new();
+            runtime.as_ref().unwrap().block_on(test(&stage));
+            println!("test {name} ... ok");
+        }
+    }
+}
+
+type Test<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+struct Stage {
+    folder: tempfile::TempDir,
+    launcher: Arc<Launcher>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("held-").tempdir_in("/var/tmp").unwrap();
+        fs::create_dir_all(folder.path().join("work/.git")).unwrap();
+        fs::create_dir_all(folder.path().join("bare")).unwrap();
+        fs::write(folder.path().join("work/file"), "old").unwrap();
+        fs::write(folder.path().join("outside"), "old").unwrap();
+        Self { folder, launcher: Arc::new(Launcher::default()) }
+    }
+
+    fn work(&self) -> std::path::PathBuf {
+        self.folder.path().join("work")
+    }
+
+    fn profile(&self, mode: SandboxMode, cwd: &Path) -> Profile {
+        let settings = SandboxSettings {
+            mode,
+            exclude_slash_tmp: true,
+            exclude_tmpdir_env_var: true,
+            ..SandboxSettings::default()
+        };
+        resolve(&settings, cwd)
+    }
+
+    async fn run_in(&self, mode: SandboxMode, cwd: &Path, script: &str) -> (Exit, String) {
+        self.run_with(&self.profile(mode, cwd), cwd, script).await
+    }
+
+    async fn run(&self, mode: SandboxMode, script: &str) -> (Exit, String) {
+        self.run_in(mode, &self.work(), script).await
+    }
+
+    async fn run_with(&self, profile: &Profile, cwd: &Path, script: &str) -> (Exit, String) {
+        let started = self.launcher.launch(&shell(cwd, script), profile).await.unwrap();
+        let ([stdout, stderr], exit, kill) = started.into_parts();
+        let (exit, out, err) = tokio::time::timeout(PATIENCE, async {
+            tokio::join!(exit, read(stdout), read(stderr))
+        })
+        .await
+        .unwrap();
+        kill();
+        (exit, out + &err)
+    }
+}
+
+fn shell(cwd: &Path, script: &str) -> Command {
+    let argv = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
+    let env = child_env(&EnvPolicy::default(), std::env::vars_os(), &[]);
+    Command { argv, env, cwd: cwd.to_owned() }
+}
+
+async fn read(mut from: impl AsyncRead + Unpin) -> String {
+    let mut text = Vec::new();
+    from.read_to_end(&mut text).await.unwrap();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Waits for a condition that nobody reports.
+fn until(what: &str, condition: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn running(marker: &str) -> BTreeSet<u32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.windows(marker.len()).any(|part| part == marker.as_bytes())
+        })
+        .collect()
+}
+
+async fn modes_hold_what_they_say(stage: &Stage) {
+    let outside = stage.folder.path().join("outside");
+    let script = "echo new > file; echo new > made; echo new > ../outside; cat /etc/hostname > /dev/null && echo read";
+    let (_, out) = stage.run(SandboxMode::ReadOnly, script).await;
+    assert!(out.contains("read"), "{out}");
+    assert_eq!(fs::read_to_string(stage.work().join("file")).unwrap(), "old");
+    assert!(!stage.work().join("made").exists());
+    let (_, out) = stage.run(SandboxMode::WorkspaceWrite, script).await;
+    assert!(out.contains("read"), "{out}");
+    assert_eq!(fs::read_to_string(stage.work().join("file")).unwrap(), "new\n");
+    assert!(stage.work().join("made").exists());
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "old");
+    stage.run(SandboxMode::DangerFullAccess, script).await;
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "new\n");
+}
+
+async fn protected_names(stage: &Stage) {
+    let script = "echo x > .git/config; rm -rf .git; mv .git .other; mkdir .troupe; echo x > .troupe/config.toml; echo done";
+    let (_, out) = stage.run(SandboxMode::WorkspaceWrite, script).await;
+    assert!(out.contains("done"), "{out}");
+    assert!(stage.work().join(".git").is_dir());
+    assert_eq!(fs::read_dir(stage.work().join(".git")).unwrap().count(), 0);
+    until("no litter", || !stage.work().join(".troupe").exists());
+    // Nothing there yet: it cannot be made, and nothing is left.
+    let bare = stage.folder.path().join("bare");
+    let (exit, _) =
+        stage.run_in(SandboxMode::WorkspaceWrite, &bare, "mkdir .git && touch .git/config").await;
+    assert_ne!(exit, Exit::Code(0));
+    until("no litter", || fs::read_dir(&bare).unwrap().count() == 0);
+}
+
+async fn network(stage: &Stage) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo reached");
+    let command = |script: &str| format!("bash -c '{script}'");
+    let (_, out) = stage.run(SandboxMode::WorkspaceWrite, &command(&script)).await;
+    assert!(!out.contains("reached"), "{out}");
+    let mut open = stage.profile(SandboxMode::WorkspaceWrite, &stage.work());
+    open.network = true;
+    let (_, out) = stage.run_with(&open, &stage.work(), &command(&script)).await;
+    assert!(out.contains("reached"), "{out}");
+}
+
+async fn kernel(stage: &Stage) {
+    let script = "unshare -Ur true 2>/dev/null && echo unshare; mount -t tmpfs x /mnt 2>/dev/null && echo mount; \
+        kill -0 $PPID_OUT 2>/dev/null && echo kill; [ $(ls /proc | grep -c '^[0-9]') -lt 10 ] && echo few; \
+        dd if=/dev/vda of=/dev/null count=1 2>/dev/null && echo disk; ls /proc/self/fd | wc -l";
+    let script = script.replace("$PPID_OUT", &std::process::id().to_string());
+    let (_, out) = stage.run(SandboxMode::WorkspaceWrite, &script).await;
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines[0], "few", "{out}");
+    assert_eq!(lines.len(), 2, "{out}");
+    assert!(lines[1].trim().parse::<u32>().unwrap() <= 4, "inherited descriptors: {out}");
+}
+
+async fn everyday(stage: &Stage) {
+    let script = "set -e; echo a > /dev/null; head -c 4 /dev/urandom > r; cat <(echo sub) ; \
+        echo x > /dev/shm/s; (echo bg; sleep 0.01) & wait; ln -s r l; mv r q; mkdir -p d/e; rm -r d; \
+        python3 -c 'import socket; s=socket.socket(); s.bind((\"127.0.0.1\",0)); s.listen(); c=socket.create_connection(s.getsockname()); print(\"loopback\")' 2>/dev/null || true; echo fine";
+    let (exit, out) = stage
+        .run(SandboxMode::WorkspaceWrite, &format!("bash -c '{}'", script.replace('\'', "'\\''")))
+        .await;
+    assert_eq!(exit, Exit::Code(0), "{out}");
+    assert!(out.contains("sub") && out.contains("fine"), "{out}");
+}
+
+async fn exits(stage: &Stage) {
+    for mode in [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess] {
+        assert_eq!(stage.run(mode, "exit 7").await.0, Exit::Code(7));
+        assert_eq!(stage.run(mode, "kill -9 $$").await.0, Exit::Signal(9));
+        assert_eq!(stage.run(mode, "cat").await.0, Exit::Code(0), "no input");
+        let (_, out) = stage.run(mode, "ps -o sid= -p $$ | tr -d ' '; echo $$").await;
+        let lines: Vec<_> = out.lines().collect();
+        assert_eq!(lines[0], lines[1], "a session of its own");
+    }
+}
+
+async fn failures(stage: &Stage) {
+    let profile = stage.profile(SandboxMode::WorkspaceWrite, &stage.work());
+    let mut command = shell(&stage.work(), "true");
+    command.argv = vec!["no-such-program".into()];
+    let error = stage.launcher.launch(&command, &profile).await.err().unwrap();
+    assert!(
+        matches!(&error, LaunchError::Program(text) if text.contains("no-such-program")),
+        "{error}"
+    );
+    let gone = stage.folder.path().join("gone");
+    let error = stage.launcher.launch(&shell(&gone, "true"), &profile).await.err().unwrap();
+    assert!(error.to_string().contains("cannot be entered"), "{error}");
+}
+
+async fn trees(stage: &Stage) {
+    for (number, mode) in
+        [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess].into_iter().enumerate()
+    {
+        let marker = format!("31{number}7{}", std::process::id());
+        let script = format!(
+            "trap '' TERM HUP; (setsid sleep {marker} &) ; setsid sh -c 'sleep {marker} & sleep {marker}' & echo up; sleep {marker}"
+        );
+        let profile = stage.profile(mode, &stage.work());
+        let started =
+            stage.launcher.launch(&shell(&stage.work(), &script), &profile).await.unwrap();
+        let ([mut stdout, _stderr], exit, kill) = started.into_parts();
+        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        until("they run", || running(&marker).len() >= 5);
+        drop((exit, kill));
+        until("they are gone", || running(&marker).is_empty());
+    }
+}
+
+async fn strays(stage: &Stage) {
+    for mode in [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess] {
+        let profile = stage.profile(mode, &stage.work());
+        let script = "sleep 300 & setsid sleep 300 & sleep 0.05";
+        let started = stage.launcher.launch(&shell(&stage.work(), script), &profile).await.unwrap();
+        let (_outputs, exit, kill) = started.into_parts();
+        assert_eq!(exit.await, Exit::Code(0));
+        assert_eq!(kill(), 2, "{mode:?}");
+    }
+}
+
+async fn dead_launcher(stage: &Stage) {
+    assert_eq!(stage.run(SandboxMode::WorkspaceWrite, "true").await.0, Exit::Code(0));
+    let first = stage.launcher.pid().unwrap();
+    let profile = stage.profile(SandboxMode::WorkspaceWrite, &stage.work());
+    let started =
+        stage.launcher.launch(&shell(&stage.work(), "sleep 300"), &profile).await.unwrap();
+    let (_outputs, exit, _kill) = started.into_parts();
+    let _ = stage.run(SandboxMode::DangerFullAccess, &format!("kill -9 {first}")).await;
+    assert_eq!(exit.await, Exit::Lost);
+    assert_eq!(stage.run(SandboxMode::WorkspaceWrite, "true").await.0, Exit::Code(0));
+    assert_ne!(stage.launcher.pid().unwrap(), first);
+}
+
+async fn many(stage: &Stage) {
+    let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut took = [Vec::new(), Vec::new()];
+    stage.launcher.warm().unwrap();
+    let before = descriptors();
+    for _ in 0..100 {
+        for (place, mode) in
+            [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess].into_iter().enumerate()
+        {
+            let began = Instant::now();
+            assert_eq!(stage.run(mode, "true").await.0, Exit::Code(0));
+            took[place].push(began.elapsed());
+        }
+    }
+    assert!(descriptors() <= before + 2, "{} descriptors, {before} before", descriptors());
+    let launcher = stage.launcher.pid().unwrap();
+    let children = || {
+        let path = format!("/proc/{launcher}/task/{launcher}/children");
+        fs::read_to_string(path).unwrap().split_whitespace().count()
+    };
+    until("nothing is left below the launcher", || children() == 0);
+    for (times, mode) in took.iter_mut().zip(["workspace-write", "full access"]) {
+        times.sort();
+        println!(
+            "{mode}: sh -c true in {:?} at the median, {:?} at best",
+            times[times.len() / 2],
+            times[0]
+        );
+    }
+}
