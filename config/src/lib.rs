@@ -1,1 +1,24 @@
-//! (skeleton)
+//! The configuration: many sources, one typed value, and the place of everything.
+//!
+//! Every setting is in one table ([`keys`]), which checks what is written, suggests what was meant
+//! and makes the reference. Reading touches only files that exist and starts nothing.
+
+mod config;
+mod error;
+mod keys;
+mod load;
+mod places;
+mod provider;
+mod show;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, ShellEnvironment, WorkspaceWrite};
+pub use error::{ConfigError, Place};
+pub use load::{LoadOptions, Loaded, SYSTEM_FILE, load};
+pub use places::{Env, Places};
+pub use provider::{Choice, ProviderConfig, ProviderTable, Secret, Wire, key_variables};
+pub use show::{reference, show, show_json};
+pub use source::Warning;

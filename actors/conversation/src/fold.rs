@@ -1,6 +1,7 @@
 //! The fold of a log, for those who write one without a conversation.
 
 use crate::{checkpoint, state::State};
+use troupe_messages::{Replay, ReplayLine};
 use troupe_types::{Checkpoint, Record};
 
 /// The state that follows from the records so far.
@@ -25,4 +26,19 @@ impl Fold {
     pub fn checkpoint(&self) -> Option<Checkpoint> {
         checkpoint::write(&self.0)
     }
+}
+
+/// Whether something is left to do in a session: a turn that was broken off, or a prompt that has
+/// not begun.
+#[must_use]
+pub fn has_work(replay: &Replay) -> bool {
+    let checkpoint = replay.checkpoint.as_ref();
+    let mut state =
+        checkpoint.and_then(|(_, checkpoint)| checkpoint::read(checkpoint)).unwrap_or_default();
+    for entry in &replay.rest {
+        if let ReplayLine::Line { offset, line, .. } = entry {
+            state.apply(line.seq, Some(*offset), &line.record);
+        }
+    }
+    state.core.turn.is_some() || !state.core.inbox.is_empty()
 }

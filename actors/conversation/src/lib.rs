@@ -21,7 +21,7 @@ mod prompt;
 mod start;
 mod state;
 
-pub use fold::Fold;
+pub use fold::{Fold, has_work};
 
 use append::After;
 use state::State;

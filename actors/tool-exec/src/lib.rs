@@ -1,4 +1,364 @@
-//! (skeleton)
+//! Tool exec: one call of the model, from its arguments to its result.
+//!
+//! It asks policy, has the call's start written down, and only then lets it take effect: a process
+//! from sandbox, or a patch. Tools that only look at files run at once. Its tasks read the process's
+//! output into a bounded buffer and a file beside the log. It is temporary: when it dies its process
+//! dies with it, and the conversation says that the call is lost.
 
+mod finish;
 pub mod output;
+mod patching;
+mod prepare;
+mod process;
+mod spill;
 pub mod tools;
+
+use prepare::Prepared;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::watch, time::Instant};
+use troupe_kit::{Context, Life, Mailbox, Ring, Role, StartError};
+use troupe_messages::{
+    ConversationMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, PolicyMessage, SandboxMessage,
+    ToolFact, ToolMessage, Verdict,
+};
+use troupe_types::{
+    CallDetail, CallFinished, CallItem, Decision, ErrorClass, Outcome, Progress, SandboxMode,
+    SessionId, SessionSettings,
+};
+
+/// How long policy has; silence is a no.
+const JUDGE: Duration = Duration::from_secs(10);
+/// How long sandbox has to start a process.
+const LAUNCH: Duration = Duration::from_secs(60);
+
+/// What a tool exec is started with.
+#[derive(Clone)]
+pub struct Args {
+    /// The session.
+    pub session: SessionId,
+    /// The call.
+    pub call: CallItem,
+    /// The session's settings.
+    pub settings: Arc<SessionSettings>,
+    /// Who is told.
+    pub conversation: Mailbox<ConversationMessage>,
+    /// Who decides.
+    pub policy: Mailbox<PolicyMessage>,
+    /// Who starts processes.
+    pub sandbox: Mailbox<SandboxMessage>,
+    /// Where long outputs are kept; made when it is needed.
+    pub folder: PathBuf,
+    /// The path of the shell.
+    pub shell: Arc<str>,
+    /// Told of outputs as they come.
+    pub progress: Ring<Progress>,
+}
+
+/// How far the call is.
+enum State {
+    /// Something that changes nothing outside runs, or nothing yet.
+    Begun,
+    /// Policy or a person decides.
+    Deciding,
+    /// The record of the start is under way.
+    Recording {
+        /// Without the sandbox.
+        outside: bool,
+    },
+    /// Sandbox starts the process.
+    Launching,
+    /// It takes effect.
+    Running,
+}
+
+/// The role; see the crate's documentation.
+pub struct ToolExec {
+    args: Args,
+    prepared: Prepared,
+    state: State,
+    /// When whoever is asked has to have answered.
+    due: Option<Instant>,
+    began: Instant,
+    cancelled: Arc<AtomicBool>,
+    cancel: watch::Sender<bool>,
+}
+
+impl Role for ToolExec {
+    type Message = ToolMessage;
+    type Args = Args;
+
+    async fn start(args: Args, _: Life<ToolMessage>) -> Result<Self, StartError> {
+        let prepared = prepare::prepare(&args).await;
+        Ok(Self {
+            args,
+            prepared,
+            state: State::Begun,
+            due: None,
+            began: Instant::now(),
+            cancelled: Arc::default(),
+            cancel: watch::Sender::new(false),
+        })
+    }
+
+    fn started(&mut self, cx: &mut Context<ToolMessage>) {
+        match &self.prepared {
+            Prepared::Refused(class, text) => {
+                let finished = self.failed(*class, text.clone());
+                self.finish(finished, cx);
+            }
+            Prepared::Look(_) => self.look(cx),
+            Prepared::Plan(plan) => {
+                self.tell(ToolFact::Planned(plan.clone()), cx);
+                let finished = self.finished(Outcome::Completed, tools::PLAN_REPLY.to_owned());
+                self.finish(finished, cx);
+            }
+            Prepared::Shell(_) | Prepared::Patch(_) => self.ask(cx),
+        }
+    }
+
+    fn handle(&mut self, message: &ToolMessage, cx: &mut Context<ToolMessage>) {
+        match message {
+            ToolMessage::Judged(verdict) => self.on_judged(verdict, cx),
+            ToolMessage::Answered(answered) => self.on_answered(&answered.decision, cx),
+            ToolMessage::StartRecorded => self.on_start_recorded(cx),
+            ToolMessage::Launched(answer) => self.on_launched(answer, cx),
+            ToolMessage::Done(finished) => self.finish(finished.as_ref().clone(), cx),
+            ToolMessage::Cancel => self.on_cancel(cx),
+            ToolMessage::AnswerDue => self.on_answer_due(cx),
+        }
+    }
+
+    fn stop(&mut self, cx: &mut Context<ToolMessage>) {
+        // The session is being closed: what runs is killed when the task is dropped.
+        self.cancelled.store(true, Ordering::Release);
+        cx.stop();
+    }
+}
+
+type Cx = Context<ToolMessage>;
+
+impl ToolExec {
+    fn ask(&mut self, cx: &mut Cx) {
+        let Some(question) = self.prepared.question() else { return };
+        let settings = &self.args.settings;
+        cx.send(
+            &self.args.policy,
+            PolicyMessage::Judge {
+                call: self.args.call.call,
+                question,
+                approval: settings.approval.clone(),
+                sandbox: settings.sandbox.clone(),
+                cwd: settings.cwd.clone(),
+                tool: cx.myself().clone(),
+            },
+        );
+        self.state = State::Deciding;
+        self.expect_within(JUDGE, cx);
+    }
+
+    fn expect_within(&mut self, wait: Duration, cx: &mut Cx) {
+        self.due = Some(Instant::now() + wait);
+        cx.after(wait, ToolMessage::AnswerDue);
+    }
+
+    fn on_judged(&mut self, verdict: &Verdict, cx: &mut Cx) {
+        if !matches!(self.state, State::Deciding) {
+            return;
+        }
+        self.due = None;
+        match verdict {
+            Verdict::Allow => self.record(false, cx),
+            Verdict::AllowOutside => self.record(true, cx),
+            // A person takes what time it takes.
+            Verdict::Ask(ask) => self.tell(ToolFact::Asked(ask.clone()), cx),
+            Verdict::Deny(reason) => {
+                let finished = self.failed(ErrorClass::Denied, reason.clone());
+                self.finish(finished, cx);
+            }
+        }
+    }
+
+    fn on_answered(&mut self, decision: &Decision, cx: &mut Cx) {
+        if !matches!(self.state, State::Deciding) {
+            return;
+        }
+        self.due = None;
+        match decision {
+            Decision::Approved | Decision::ApprovedForSession => {
+                self.record(self.prepared.leaves_sandbox(), cx);
+            }
+            Decision::Denied { reason } => {
+                let reason = format!("the user said no: {reason}");
+                let finished = self.failed(ErrorClass::Denied, reason);
+                self.finish(finished, cx);
+            }
+            Decision::Abort => self.on_cancel(cx),
+        }
+    }
+
+    /// Has the start written down; nothing runs before it is.
+    fn record(&mut self, outside: bool, cx: &mut Cx) {
+        self.state = State::Recording { outside };
+        self.tell(ToolFact::Starting(self.prepared.detail()), cx);
+    }
+
+    fn on_start_recorded(&mut self, cx: &mut Cx) {
+        // Only the first counts.
+        let State::Recording { outside } = self.state else { return };
+        self.began = Instant::now();
+        match &self.prepared {
+            Prepared::Shell(shell) => {
+                let mut sandbox = self.args.settings.sandbox.clone();
+                if outside {
+                    sandbox.mode = SandboxMode::DangerFullAccess;
+                }
+                let order = LaunchOrder {
+                    call: self.args.call.call,
+                    argv: shell.argv.clone(),
+                    cwd: shell.cwd.clone(),
+                    workspace: self.args.settings.cwd.clone(),
+                    sandbox,
+                    session: self.args.session.to_string(),
+                };
+                let tool = cx.myself().clone();
+                let launch = SandboxMessage::Launch { order: Box::new(order), tool };
+                cx.send(&self.args.sandbox, launch);
+                self.state = State::Launching;
+                self.expect_within(LAUNCH, cx);
+            }
+            Prepared::Patch(patch) => {
+                self.state = State::Running;
+                let (patch, call, began) = (patch.clone(), self.args.call.call, self.began);
+                cx.task(move |life| async move {
+                    let done = patching::apply(patch, call, began).await;
+                    let _refused = life.tell(ToolMessage::Done(Box::new(done)));
+                });
+            }
+            Prepared::Refused(..) | Prepared::Look(_) | Prepared::Plan(_) => {}
+        }
+    }
+
+    fn on_launched(&mut self, answer: &LaunchAnswer, cx: &mut Cx) {
+        if !matches!(self.state, State::Launching) {
+            return;
+        }
+        self.due = None;
+        let refused = match answer {
+            Ok(process) => match (process.take(), &self.prepared) {
+                (Some(running), Prepared::Shell(shell)) => {
+                    self.state = State::Running;
+                    let work = process::Work {
+                        args: self.args.clone(),
+                        shell: shell.clone(),
+                        began: self.began,
+                        cancel: self.cancel.subscribe(),
+                    };
+                    cx.task(move |life| async move {
+                        let done = work.run(running).await;
+                        let _refused = life.tell(ToolMessage::Done(Box::new(done)));
+                    });
+                    return;
+                }
+                _ => self.lost(),
+            },
+            Err(LaunchRefusal::Lost) => self.lost(),
+            Err(LaunchRefusal::Refused { class, message }) => self.failed(*class, message.clone()),
+        };
+        self.finish(refused, cx);
+    }
+
+    fn on_cancel(&mut self, cx: &mut Cx) {
+        self.cancelled.store(true, Ordering::Release);
+        match (&self.state, &self.prepared) {
+            // Its task kills the process tree and says what came so far.
+            (State::Running, Prepared::Shell(_)) => {
+                let cancel = self.cancel.clone();
+                cx.run(move || {
+                    cancel.send_replace(true);
+                });
+            }
+            // It is over in a moment, and half of it would be worse.
+            (State::Running, _) => {}
+            // Dropping the answer ends a process that comes all the same.
+            _ => {
+                let finished = self.finished(Outcome::Cancelled, finish::ABORTED.to_owned());
+                self.finish(finished, cx);
+            }
+        }
+    }
+
+    fn on_answer_due(&mut self, cx: &mut Cx) {
+        if self.due.is_none_or(|due| Instant::now() < due) {
+            return;
+        }
+        let finished = match self.state {
+            State::Deciding => {
+                let text = "refused: the policy did not answer, which counts as a no".to_owned();
+                self.failed(ErrorClass::Denied, text)
+            }
+            State::Launching => self.lost(),
+            _ => return,
+        };
+        self.finish(finished, cx);
+    }
+
+    /// Runs a tool that only looks.
+    fn look(&self, cx: &mut Cx) {
+        let Prepared::Look(call) = &self.prepared else { return };
+        let (call, id, began) = (call.clone(), self.args.call.call, self.began);
+        let (settings, cancelled) = (Arc::clone(&self.args.settings), Arc::clone(&self.cancelled));
+        cx.task(move |life| async move {
+            let work = move || {
+                let stop = || cancelled.load(Ordering::Acquire);
+                let tokens = finish::tokens(&settings);
+                let scope = tools::Scope::new(&settings.cwd, tokens, &stop);
+                (tools::run_read_only(&call, scope), call)
+            };
+            let done = match tokio::task::spawn_blocking(work).await {
+                Ok((result, call)) => finish::looked(id, &call, result, began),
+                // The runtime is ending, or the tool panicked: that is this role's crash.
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => return,
+                },
+            };
+            let _refused = life.tell(ToolMessage::Done(Box::new(done)));
+        });
+    }
+
+    fn tell(&self, fact: ToolFact, cx: &mut Cx) {
+        let message = ConversationMessage::Tool { call: self.args.call.call, fact };
+        cx.send_behind(&self.args.conversation, message);
+    }
+
+    fn finish(&self, finished: CallFinished, cx: &mut Cx) {
+        self.tell(ToolFact::Finished(Box::new(finished)), cx);
+        cx.stop();
+    }
+
+    fn finished(&self, outcome: Outcome, text: String) -> CallFinished {
+        finish::finished(self.args.call.call, outcome, text, self.detail(), self.began)
+    }
+
+    fn failed(&self, class: ErrorClass, text: String) -> CallFinished {
+        self.finished(Outcome::failed(class, text.clone()), text)
+    }
+
+    fn lost(&self) -> CallFinished {
+        self.finished(Outcome::Lost, finish::LOST.to_owned())
+    }
+
+    fn detail(&self) -> Option<CallDetail> {
+        match &self.prepared {
+            Prepared::Refused(..) => None,
+            prepared => Some(prepared.detail()),
+        }
+    }
+}

@@ -1,2 +1,70 @@
-//! The `troupe` program.
-fn main() {}
+//! The `troupe` program: the command line, and what each command does.
+
+mod args;
+mod bin_dir;
+mod commands;
+mod errors;
+mod output;
+mod panics;
+mod setup;
+mod signals;
+mod tree;
+
+use args::{Cli, Command, ConfigCommand, DebugCommand};
+use clap::Parser;
+use errors::CliResult;
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+fn main() -> ExitCode {
+    // Before anything else: the same program starts commands, and applies patches by that name.
+    troupe::run_if_launcher();
+    let mut words = std::env::args_os();
+    let own = words.next().unwrap_or_default();
+    if Path::new(&own).file_stem().is_some_and(|name| name == "apply_patch") {
+        return commands::apply_patch::run(&words.collect::<Vec<OsString>>());
+    }
+    panics::install();
+    let cli = Cli::parse();
+    log();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&format!("error: {}", error.message()));
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> CliResult {
+    let config = cli.config;
+    match cli.command {
+        Command::Exec(args) => commands::exec::run(*args, &config),
+        Command::Sessions(command) => commands::sessions::run(command, &config),
+        Command::Top(args) => commands::top::run(&args, &config),
+        Command::Demo(args) => commands::demo::run(&args),
+        Command::Config(ConfigCommand::Show { json }) => commands::config::show(&config, json),
+        Command::Config(ConfigCommand::Reference) => Ok(commands::config::reference()),
+        Command::Sandbox(args) => commands::sandbox::run(args, &config),
+        Command::ApplyPatch { patch } => {
+            let patch: Vec<OsString> = patch.map(OsString::from).into_iter().collect();
+            Ok(commands::apply_patch::run(&patch))
+        }
+        Command::Completion { shell } => {
+            commands::completion::run(shell);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Debug(DebugCommand::GrowLog { mb }) => commands::grow_log::run(mb, &config),
+    }
+}
+
+/// `TROUPE_LOG` names a filter (such as `debug`); what it lets through goes to standard error.
+fn log() {
+    let Ok(filter) = std::env::var("TROUPE_LOG") else { return };
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let installed = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+    debug_assert!(installed.is_ok(), "the first subscriber");
+}

@@ -1,1 +1,23 @@
-//! (skeleton)
+//! The headless front end: one task, from its prompt to its exit code.
+//!
+//! It holds the library's handle and an event stream, and turns events into JSON lines or text. It
+//! tells the truth: the last JSON line is always a terminal event, and the exit code names the class
+//! of a failure (see `docs/exec.md`).
+
+mod drive;
+mod exit;
+mod human;
+mod json;
+mod prompt;
+mod sessions;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use drive::{ExecEnd, Output, Session, Task, drive};
+pub use exit::{EXIT_CODES, code_of, exit_code, message_of};
+pub use human::{HumanEvents, HumanOptions};
+pub use json::JsonEvents;
+pub use prompt::{Input, PromptError, content, prompt_text};
+pub use sessions::{Transcript, summary_json, table};

@@ -73,6 +73,13 @@ impl Conversation {
         Failure { class: ErrorClass::Internal, message }
     }
 
+    /// Whether, when it was opened, a turn had been broken off or a prompt not begun: it is held
+    /// until the first operation, and then goes on.
+    #[must_use]
+    pub fn was_broken_off(&self) -> bool {
+        self.session.broken_off
+    }
+
     /// What happens from the opening of the session on.
     #[must_use]
     pub fn events(&self) -> Events {

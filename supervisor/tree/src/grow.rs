@@ -134,8 +134,12 @@ impl Log {
         self.write(CallRequested { request, index: 0, item })?;
         let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command];
         let cwd = self.settings.cwd.clone();
-        let detail =
-            |exit_code| CallDetail::Command { argv: argv.clone(), cwd: cwd.clone(), exit_code, strays: 0 };
+        let detail = |exit_code| CallDetail::Command {
+            argv: argv.clone(),
+            cwd: cwd.clone(),
+            exit_code,
+            strays: 0,
+        };
         self.write(CallStarted { call, detail: detail(None) })?;
         let line = format!("    let report_{number} = Report::read(&input)?; // and so on\n");
         self.write(CallFinished {
@@ -153,7 +157,12 @@ impl Log {
     }
 
     fn finish_request(&mut self, request: RequestId) -> io::Result<()> {
-        let usage = Some(Usage { input_tokens: 1000, output_tokens: 50, total_tokens: 1050, ..Usage::default() });
+        let usage = Some(Usage {
+            input_tokens: 1000,
+            output_tokens: 50,
+            total_tokens: 1050,
+            ..Usage::default()
+        });
         let result = RequestOutcome::Completed;
         self.write(RequestFinished { request, result, usage, end_turn: None, retries: 0 })
     }

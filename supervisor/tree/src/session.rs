@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) ended: watch::Sender<Option<Ended>>,
     /// The number of the first record that is new.
     pub(crate) first: u64,
+    /// Whether something was left to do when it was opened.
+    pub(crate) broken_off: bool,
 }
 
 impl Session {
@@ -55,6 +57,8 @@ pub(crate) struct Making {
     pub(crate) resumed: bool,
     /// The number of the first record that is new.
     pub(crate) first: u64,
+    /// Whether something was left to do when it was opened.
+    pub(crate) broken_off: bool,
 }
 
 /// The path in the tree of a session's supervisor.
@@ -133,14 +137,18 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         progress: progress.clone(),
         ended,
         first: making.first,
+        broken_off: making.broken_off,
     });
     let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
     let (told, sessions) = (Arc::clone(&session), parts.sessions.clone());
+    let scribes = Arc::clone(&parts.scribes);
     let spec = ChildSpec::supervisor(troupe_sessions::child_name(id), &company)
         .restart(Restart::Transient)
         .give_up(GiveUp::Close)
         .on_restart(restarted(&base))
         .on_closed(move |reason| {
+            // What was handed over is still written; then the lock is let go.
+            scribes.release(&told.path);
             told.ended.send_replace(Some(reason.clone()));
             let _refused = sessions.tell(SessionsMessage::Ended { session: id, opening, reason });
         })

@@ -1,24 +1,113 @@
 //! What a company is started with.
 
-use std::{path::PathBuf, sync::Arc};
-use troupe_config::{Config, ProviderConfig};
+use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
+use troupe_config::{Config, Loaded, ProviderConfig, Wire, key_variables};
 use troupe_kit::Faults;
-use troupe_providers::{Endpoint, HttpOptions};
-use troupe_recorder::{LogHook, ScribesOptions};
+use troupe_providers::{Endpoint, HttpOptions, Secret, WireApi};
+use troupe_recorder::LogHook;
+use troupe_sandbox::{EnvInherit, EnvPolicy};
+
+/// Looks up an environment variable: where the keys of providers are.
+pub type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
 /// What a company is started with.
 #[derive(Clone)]
 pub struct Setup {
     /// Where session logs are.
     pub sessions_dir: PathBuf,
-    /// The configuration; sessions name its providers.
+    /// The configuration: sessions name its providers.
     pub config: Arc<Config>,
+    /// Where keys are looked up.
+    pub variables: Variables,
     /// What the HTTP clients may use.
     pub http: HttpOptions,
+    /// What commands find in their environment.
+    pub environment: EnvPolicy,
     /// The shell commands run in; by default the user's.
     pub shell: Option<PathBuf>,
+    /// The program that starts commands; by default this one, which then has to call
+    /// [`crate::run_if_launcher`] first.
+    pub launcher: Option<PathBuf>,
     /// Faults to inject, for tests and demonstrations.
     pub faults: Faults,
-    /// Told of each step of writing a log, for tests.
+    /// Asked at each step of writing a log, for tests.
     pub log_hook: Option<Arc<dyn LogHook>>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("sessions_dir", &self.sessions_dir).finish_non_exhaustive()
+    }
+}
+
+impl Setup {
+    /// As the configuration says.
+    #[must_use]
+    pub fn new(loaded: &Loaded) -> Self {
+        let config = &loaded.config;
+        let policy = &config.shell_environment_policy;
+        let variables = loaded.clone();
+        Self {
+            sessions_dir: loaded.places.sessions_dir.clone(),
+            config: Arc::new(config.clone()),
+            variables: Arc::new(move |name| variables.variable(name)),
+            http: HttpOptions {
+                proxy_from_env: true,
+                ca_file: ["TROUPE_CA_CERTIFICATE", "SSL_CERT_FILE"]
+                    .iter()
+                    .find_map(|name| loaded.variable(name))
+                    .map(PathBuf::from),
+                user_agent: None,
+            },
+            environment: EnvPolicy {
+                inherit: match policy.inherit.as_deref() {
+                    Some("all") => EnvInherit::All,
+                    Some("none") => EnvInherit::None,
+                    _ => EnvInherit::Core,
+                },
+                ignore_default_excludes: policy.ignore_default_excludes,
+                exclude: policy.exclude.clone(),
+                set: policy.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                include_only: policy.include_only.clone(),
+                bin_dir: None,
+                withheld: key_variables(config),
+            },
+            shell: None,
+            launcher: None,
+            faults: Faults::default(),
+            log_hook: None,
+        }
+    }
+
+    /// The provider with this id.
+    ///
+    /// # Errors
+    /// When there is none, or its key is missing; the text says what helps.
+    pub fn endpoint(&self, id: &str) -> Result<Endpoint, String> {
+        let variables = |name: &str| (self.variables)(name);
+        let provider = self.config.provider(id, &variables).map_err(|error| error.to_string())?;
+        Ok(endpoint(provider))
+    }
+}
+
+fn endpoint(provider: ProviderConfig) -> Endpoint {
+    let wire = match provider.wire {
+        Wire::Responses => WireApi::Responses,
+        Wire::Chat => WireApi::Chat,
+        Wire::Rehearsal => WireApi::Rehearsal,
+    };
+    let mut endpoint = Endpoint::new(provider.id, wire, provider.base_url);
+    endpoint.azure = Endpoint::looks_like_azure(&provider.name, &endpoint.base_url);
+    endpoint.name = provider.name;
+    endpoint.key = provider.key.map(|key| Secret::new(key.expose()));
+    endpoint.key_env = provider.key_env;
+    endpoint.headers = provider.headers;
+    endpoint.query = provider.query;
+    endpoint.request_max_retries = provider.request_max_retries;
+    endpoint.stream_max_retries = provider.stream_max_retries;
+    endpoint.connect_timeout = Duration::from_millis(provider.connect_timeout_ms);
+    endpoint.first_byte_timeout = Duration::from_millis(provider.first_byte_timeout_ms);
+    endpoint.idle_timeout = Duration::from_millis(provider.stream_idle_timeout_ms);
+    endpoint.script = provider.script;
+    endpoint
 }

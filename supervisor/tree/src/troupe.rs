@@ -9,17 +9,22 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use troupe_kit::{CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root};
+use troupe_kit::{
+    CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root,
+};
 use troupe_messages::{Handle, RecorderMessage, ReplayError, SessionsMessage};
 use troupe_policy::Policy;
 use troupe_providers::{Http, Provider};
-use troupe_recorder::Scribes;
+use troupe_recorder::{LogPath, LogReader, Scribes};
+use troupe_sandbox::Launcher;
 use troupe_sandbox_actor::SandboxActor;
 use troupe_sessions::{Register, Sessions};
 use troupe_types::SessionId;
 
 /// How long a call to the company's own roles may take.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// Threads that write logs.
+const WRITERS: usize = 2;
 /// How long the writers have to write what they were handed, when the company stops.
 const FLUSH: Duration = Duration::from_secs(10);
 
@@ -52,20 +57,26 @@ impl Troupe {
         let parts = Arc::new(Parts {
             kit: kit.clone(),
             sessions_dir: setup.sessions_dir.clone(),
-            scribes: Scribes::start(setup.scribes()),
+            scribes: Scribes::new(WRITERS, setup.log_hook.clone()),
             policy: policy.clone(),
             sandbox: sandbox.clone(),
             sessions: sessions.clone(),
             tools: troupe_tool_exec::tools::specs().into(),
             shell: shell.display().to_string().into(),
         });
+        let sandbox_args = troupe_sandbox_actor::Args {
+            launcher: Arc::new(
+                setup.launcher.clone().map_or_else(Launcher::default, Launcher::new),
+            ),
+            environment: Arc::new(setup.environment.clone()),
+        };
         let sessions_args = troupe_sessions::Args {
             conversations: conversations.mailbox().clone(),
             register: Register::default(),
         };
         let company = Company::new(&kit, "troupe", Order::Reverse)
             .with(ChildSpec::of::<Policy>("policy", &policy, ()).build())
-            .with(ChildSpec::of::<SandboxActor>("sandbox", &sandbox, setup.sandbox()).build())
+            .with(ChildSpec::of::<SandboxActor>("sandbox", &sandbox, sandbox_args).build())
             .with(
                 ChildSpec::of::<Sessions>("sessions", &sessions, sessions_args)
                     .give_up(GiveUp::Close)
@@ -89,14 +100,13 @@ impl Troupe {
     pub async fn open(&self, opening: Opening) -> Result<Conversation, OpenError> {
         let provider = self.provider(&opening)?;
         let id = opening.resume.unwrap_or_else(SessionId::new);
-        let mut first = 0;
+        let (mut first, mut broken_off) = (0, false);
         if opening.resume.is_some() {
             let dir = &self.parts.sessions_dir;
             if session::exists(dir, id).is_none() {
                 return Err(OpenError::Unknown { session: id, dir: dir.display().to_string() });
             }
-            first = troupe_recorder::next_seq(&self.log_path(id))
-                .map_err(|error| OpenError::Storage(error.to_string()))?;
+            (first, broken_off) = look_at(self.log_path(id)).await?;
         }
         let (made, ready) = session::make(
             &self.parts,
@@ -108,6 +118,7 @@ impl Troupe {
                 provider,
                 resumed: opening.resume.is_some(),
                 first,
+                broken_off,
             },
         );
         drop(made);
@@ -175,8 +186,8 @@ impl Troupe {
 
     /// Where the log of a session is.
     #[must_use]
-    pub fn log_path(&self, session: SessionId) -> troupe_recorder::LogPath {
-        troupe_recorder::LogPath::new(&self.parts.sessions_dir, session)
+    pub fn log_path(&self, session: SessionId) -> LogPath {
+        LogPath::new(&self.parts.sessions_dir, session)
     }
 
     /// The live tree.
@@ -203,4 +214,16 @@ impl Troupe {
         self.parts.scribes.flush(FLUSH).await;
         exit
     }
+}
+
+/// The number of the first new record of an existing session, and whether something is left to do.
+async fn look_at(path: LogPath) -> Result<(u64, bool), OpenError> {
+    let failed = |error: &dyn std::fmt::Display| OpenError::Storage(error.to_string());
+    let look = move || -> std::io::Result<(u64, bool)> {
+        let Some(reader) = LogReader::open(&path)? else { return Ok((0, false)) };
+        let replay = reader.replay(None)?;
+        Ok((replay.next_seq, troupe_conversation::has_work(&replay)))
+    };
+    let looked = tokio::task::spawn_blocking(look).await.map_err(|error| failed(&error))?;
+    looked.map_err(|error| failed(&error))
 }

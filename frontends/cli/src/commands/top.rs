@@ -26,8 +26,12 @@ pub(crate) fn run(args: &TopArgs, config: &crate::args::ConfigArgs) -> CliResult
     let places = setup::places(config)?;
     let documents = ask_all(&places.runtime_dir, args.pid)?;
     if documents.is_empty() {
-        let which = args.pid.map_or("is running".to_owned(), |pid| format!("runs as process {pid}"));
-        output::error(&format!("no troupe process of yours {which} ({})", places.runtime_dir.display()));
+        let which =
+            args.pid.map_or("is running".to_owned(), |pid| format!("runs as process {pid}"));
+        output::error(&format!(
+            "no troupe process of yours {which} ({})",
+            places.runtime_dir.display()
+        ));
         return Ok(ExitCode::from(1));
     }
     for (place, document) in documents.iter().enumerate() {

@@ -1,0 +1,64 @@
+//! How a call ends.
+
+use crate::{
+    output::DEFAULT_OUTPUT_TOKENS,
+    tools::{ToolCall, ToolError},
+};
+use tokio::time::Instant;
+use troupe_types::{
+    CallDetail, CallFinished, CallId, Content, ErrorClass, Outcome, SessionSettings,
+};
+
+/// What the model is told of a call that was stopped.
+pub(crate) const ABORTED: &str = "aborted by user";
+/// What the model is told of a call whose effect is unknown.
+pub(crate) const LOST: &str = "lost: the part of the host that ran this call failed while it was under \
+     way. It may or may not have taken effect, and it was not repeated. Look before you go on.";
+
+/// Tokens of one output that the model is shown.
+pub(crate) fn tokens(settings: &SessionSettings) -> usize {
+    match settings.tool_output_tokens {
+        0 => DEFAULT_OUTPUT_TOKENS,
+        tokens => tokens,
+    }
+}
+
+pub(crate) fn finished(
+    call: CallId,
+    outcome: Outcome,
+    text: String,
+    detail: Option<CallDetail>,
+    began: Instant,
+) -> CallFinished {
+    with_content(call, outcome, vec![Content::Text { text }], detail, began)
+}
+
+fn with_content(
+    call: CallId,
+    outcome: Outcome,
+    content: Vec<Content>,
+    detail: Option<CallDetail>,
+    began: Instant,
+) -> CallFinished {
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    CallFinished { call, outcome, content, detail, took_ms }
+}
+
+/// The end of a tool that only looks.
+pub(crate) fn looked(
+    id: CallId,
+    call: &ToolCall,
+    result: Result<Vec<Content>, ToolError>,
+    began: Instant,
+) -> CallFinished {
+    let detail = Some(CallDetail::Tool { summary: call.summary() });
+    let (outcome, content) = match result {
+        Ok(content) => (Outcome::Completed, content),
+        Err(error) if error.is_cancelled() => (Outcome::Cancelled, vec![Content::text(ABORTED)]),
+        Err(error) => {
+            let text = error.to_string();
+            (Outcome::failed(ErrorClass::Tool, text.clone()), vec![Content::Text { text }])
+        }
+    };
+    with_content(id, outcome, content, detail, began)
+}

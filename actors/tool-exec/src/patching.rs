@@ -1,0 +1,60 @@
+//! Patches: checked as a whole before anybody is asked, applied when the start is written down.
+
+use crate::{finish, prepare::Prepared};
+use std::{path::PathBuf, sync::Arc};
+use tokio::{task::spawn_blocking, time::Instant};
+use troupe_patch::{ChangeKind, FileChange, Plan, RealFileSystem};
+use troupe_types::{CallDetail, CallFinished, CallId, ErrorClass, FileChanged, Outcome};
+
+/// A patch that fits.
+#[derive(Debug, Clone)]
+pub(crate) struct Patch {
+    pub(crate) plan: Arc<Plan>,
+}
+
+/// Checks a patch against the files.
+pub(crate) async fn check(text: String, cwd: PathBuf) -> Prepared {
+    let work = move || {
+        let patch = troupe_patch::parse(&text).map_err(|error| error.to_string())?;
+        troupe_patch::plan(&patch, &cwd, &RealFileSystem).map_err(|error| error.to_string())
+    };
+    match spawn_blocking(work).await {
+        Ok(Ok(plan)) => Prepared::Patch(Patch { plan: Arc::new(plan) }),
+        Ok(Err(text)) => Prepared::Refused(ErrorClass::Tool, text),
+        Err(error) => Prepared::Refused(ErrorClass::Internal, format!("the patch: {error}")),
+    }
+}
+
+/// Applies it; a file that changed since it was checked stops it before the first byte.
+pub(crate) async fn apply(patch: Patch, call: CallId, began: Instant) -> CallFinished {
+    let detail = patch.detail();
+    let applied = spawn_blocking(move || troupe_patch::apply(&patch.plan, &RealFileSystem)).await;
+    let (outcome, text) = match applied {
+        Ok(Ok(summary)) => (Outcome::Completed, summary.to_string()),
+        Ok(Err(error)) => (Outcome::failed(ErrorClass::Tool, error.to_string()), error.to_string()),
+        // It may have written some of the files.
+        Err(_) => (Outcome::Lost, finish::LOST.to_owned()),
+    };
+    finish::finished(call, outcome, text, Some(detail), began)
+}
+
+impl Patch {
+    pub(crate) fn detail(&self) -> CallDetail {
+        CallDetail::Patch { changes: self.plan.changes().iter().map(changed).collect() }
+    }
+}
+
+fn changed(change: &FileChange) -> FileChanged {
+    let (kind, moved_to) = match &change.kind {
+        ChangeKind::Add => ("add", None),
+        ChangeKind::Delete => ("delete", None),
+        ChangeKind::Update => ("update", None),
+        ChangeKind::Move { to, .. } => ("update", Some(to.clone())),
+    };
+    FileChanged {
+        path: change.path.clone(),
+        kind: kind.to_owned(),
+        moved_to,
+        diff: change.unified_diff.clone(),
+    }
+}

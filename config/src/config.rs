@@ -1,0 +1,178 @@
+//! The configuration as plain values.
+
+use crate::{ConfigError, Places, provider::ProviderTable};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use troupe_types::{
+    ApprovalPolicy, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
+};
+
+/// Everything that can be configured, with defaults filled in.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The model.
+    pub model: Option<String>,
+    /// The provider's id.
+    pub model_provider: Option<String>,
+    /// How hard the model thinks.
+    pub model_reasoning_effort: Option<String>,
+    /// Summaries of what it thinks.
+    pub model_reasoning_summary: Option<String>,
+    /// How long its answers are.
+    pub model_verbosity: Option<String>,
+    /// The model's window in tokens.
+    pub model_context_window: Option<u64>,
+    /// From how many tokens on the context is summarised.
+    pub model_auto_compact_token_limit: Option<u64>,
+    /// A file that replaces the built-in instructions.
+    #[serde(alias = "experimental_instructions_file")]
+    pub model_instructions_file: Option<PathBuf>,
+    /// Added after the instructions.
+    pub developer_instructions: Option<String>,
+    /// Asks for a summary.
+    pub compact_prompt: Option<String>,
+    /// When a person is asked.
+    pub approval_policy: Option<ApprovalPolicy>,
+    /// How far commands reach.
+    pub sandbox_mode: Option<SandboxMode>,
+    /// Details of `workspace-write`.
+    pub sandbox_workspace_write: WorkspaceWrite,
+    /// Run commands also where they cannot be held.
+    pub sandbox_allow_unenforced: bool,
+    /// What to do without user namespaces.
+    pub sandbox_without_userns: WithoutUserns,
+    /// Where `openai` is.
+    pub openai_base_url: Option<String>,
+    /// The server that `--oss` means.
+    pub oss_provider: Option<String>,
+    /// Providers of the user's.
+    pub model_providers: BTreeMap<String, ProviderTable>,
+    /// Deadline of a turn in milliseconds.
+    pub turn_timeout_ms: Option<u64>,
+    /// Tokens of one tool output.
+    pub tool_output_token_limit: Option<usize>,
+    /// Bytes of `AGENTS.md` files.
+    pub project_doc_max_bytes: Option<usize>,
+    /// Names tried where there is none.
+    pub project_doc_fallback_filenames: Vec<String>,
+    /// What marks the root of a project.
+    pub project_root_markers: Option<Vec<String>>,
+    /// Tell the model where it is.
+    pub include_environment_context: Option<bool>,
+    /// Use a login shell.
+    pub allow_login_shell: bool,
+    /// What commands find in their environment.
+    pub shell_environment_policy: ShellEnvironment,
+    /// Do not show what the model thinks.
+    pub hide_agent_reasoning: bool,
+    /// Show it in full.
+    pub show_raw_agent_reasoning: bool,
+}
+
+/// `[sandbox_workspace_write]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct WorkspaceWrite {
+    /// Further folders that may be written to.
+    pub writable_roots: Vec<PathBuf>,
+    /// Whether commands may use the network.
+    pub network_access: bool,
+    /// Leave `$TMPDIR` read-only.
+    pub exclude_tmpdir_env_var: bool,
+    /// Leave `/tmp` read-only.
+    pub exclude_slash_tmp: bool,
+}
+
+/// `[shell_environment_policy]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ShellEnvironment {
+    /// `all`, `core` or `none`.
+    pub inherit: Option<String>,
+    /// Keep names that look like secrets.
+    pub ignore_default_excludes: bool,
+    /// Patterns to leave out.
+    pub exclude: Vec<String>,
+    /// Variables to set.
+    pub set: BTreeMap<String, String>,
+    /// Patterns of the only names to keep.
+    pub include_only: Vec<String>,
+}
+
+impl Config {
+    /// The settings of a session in `cwd` (absolute) with this provider.
+    ///
+    /// # Errors
+    /// When the instructions' file cannot be read.
+    pub fn session_settings(
+        &self,
+        cwd: &Path,
+        provider: &str,
+        model: &str,
+        stream_retries: u32,
+        places: &Places,
+    ) -> Result<SessionSettings, ConfigError> {
+        let docs = ProjectDocs::default();
+        let instructions = match &self.model_instructions_file {
+            None => None,
+            Some(path) => {
+                let path = expand_home(path);
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    ConfigError::of(format!(
+                        "model_instructions_file: {} cannot be read: {error}",
+                        path.display()
+                    ))
+                })?;
+                Some(text)
+            }
+        };
+        let write = &self.sandbox_workspace_write;
+        let mode = self.sandbox_mode.unwrap_or_default();
+        Ok(SessionSettings {
+            cwd: cwd.to_owned(),
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            approval: self.approval_policy.clone().unwrap_or_default(),
+            sandbox: SandboxSettings {
+                mode,
+                writable_roots: write.writable_roots.iter().map(|path| expand_home(path)).collect(),
+                network: write.network_access && mode != SandboxMode::ReadOnly,
+                exclude_tmpdir_env_var: write.exclude_tmpdir_env_var,
+                exclude_slash_tmp: write.exclude_slash_tmp,
+                allow_unenforced: self.sandbox_allow_unenforced,
+                without_userns: self.sandbox_without_userns,
+            },
+            effort: self.model_reasoning_effort.clone(),
+            summary: self.model_reasoning_summary.clone(),
+            verbosity: self.model_verbosity.clone(),
+            instructions,
+            developer_instructions: self.developer_instructions.clone(),
+            environment_context: self.include_environment_context.unwrap_or(true),
+            project_docs: ProjectDocs {
+                max_bytes: self.project_doc_max_bytes.unwrap_or(docs.max_bytes),
+                fallback_names: self.project_doc_fallback_filenames.clone(),
+                root_markers: self.project_root_markers.clone().unwrap_or(docs.root_markers),
+                user_dir: Some(places.config_dir.clone()),
+            },
+            tool_output_tokens: self.tool_output_token_limit.unwrap_or(0),
+            context_window: self.model_context_window,
+            auto_compact_tokens: self.model_auto_compact_token_limit,
+            compact_prompt: self.compact_prompt.clone(),
+            turn_timeout_ms: self.turn_timeout_ms,
+            stream_retries,
+            login_shell: self.allow_login_shell,
+        })
+    }
+}
+
+/// The path with a leading `~/` replaced.
+pub(crate) fn expand_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
+}

@@ -1,0 +1,259 @@
+//! Reading all sources, in their order, and what comes of them together.
+
+use crate::{
+    Config, ConfigError, Places,
+    error::Place,
+    source::{Leaf, Rules, Source, Warning, read_pair, read_text},
+};
+use figment::{Figment, providers::Serialized};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
+use toml::{Table, Value};
+
+/// Variables with our prefix that are no settings.
+const NOT_SETTINGS: [&str; 8] = [
+    "TROUPE_HOME",
+    "TROUPE_SESSION_ID",
+    "TROUPE_SANDBOX",
+    "TROUPE_SANDBOX_NETWORK_DISABLED",
+    "TROUPE_CA_CERTIFICATE",
+    "TROUPE_LOG",
+    "TROUPE_BIN",
+    "TROUPE_SYSTEM_CONFIG",
+];
+
+/// What is read, and how.
+pub struct LoadOptions<'a> {
+    /// The working directory (absolute): where a project's settings are looked for.
+    pub cwd: PathBuf,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// `-c key=value`, in order; flags of the command line come as such, too.
+    pub overrides: Vec<String>,
+    /// `-p`.
+    pub profile: Option<String>,
+    /// Leave the user's file out.
+    pub ignore_user: bool,
+    /// Unknown settings are errors.
+    pub strict: bool,
+    /// The system's file.
+    pub system_file: &'a Path,
+}
+
+/// The system's file.
+pub const SYSTEM_FILE: &str = "/etc/troupe/config.toml";
+
+impl LoadOptions<'static> {
+    /// As a program does that was started in `cwd`: the process's environment, no overrides.
+    #[must_use]
+    pub fn new(cwd: impl Into<PathBuf>) -> Self {
+        Self {
+            cwd: cwd.into(),
+            variables: std::env::vars_os().collect(),
+            overrides: Vec::new(),
+            profile: None,
+            ignore_user: false,
+            strict: false,
+            system_file: Path::new(SYSTEM_FILE),
+        }
+    }
+}
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Where things are.
+    pub places: Places,
+    /// What is odd, but stops nothing.
+    pub warnings: Vec<Warning>,
+    /// Whether the project's own settings are used; `None` if there are none.
+    pub trusted: Option<bool>,
+    pub(crate) leaves: Vec<Leaf>,
+    variables: Vec<(OsString, OsString)>,
+}
+
+impl Loaded {
+    /// Looks up a variable of the environment it was read with.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<OsString> {
+        find(&self.variables, name)
+    }
+}
+
+fn find(variables: &[(OsString, OsString)], name: &str) -> Option<OsString> {
+    variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+}
+
+/// Reads everything: built-in values, the system's file, the user's, its profile, the project's,
+/// the environment, overrides; what is later wins.
+///
+/// # Errors
+/// The first setting that cannot be used, with its place.
+pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
+    let env = |name: &str| find(&options.variables, name);
+    let places = Places::find(&env).ok_or_else(|| {
+        ConfigError::of("there is no home directory: set HOME, or TROUPE_HOME to a folder of yours")
+    })?;
+    let rules = Rules { strict: options.strict, project: false };
+    let mut all = Source::default();
+    let mut take = |mut source: Source| {
+        all.warnings.append(&mut source.warnings);
+        all.leaves.append(&mut source.leaves);
+    };
+    take(read_file(options.system_file, rules)?);
+    let user = if options.ignore_user {
+        Source::default()
+    } else {
+        read_file(&places.config_file, rules)?
+    };
+    let trust = trust(&user, &options.cwd);
+    let profiles: Vec<Leaf> =
+        user.leaves.iter().filter(|leaf| leaf.path[0] == "profiles").cloned().collect();
+    let named = user.leaves.iter().rev().find(|leaf| leaf.path == ["profile"]);
+    let named = named.and_then(|leaf| leaf.value.as_str()).map(str::to_owned);
+    take(user);
+    if let Some(name) = options.profile.clone().or(named) {
+        take(profile(&name, &profiles, rules)?);
+    }
+    let mut trusted = None;
+    for file in project_files(&options.cwd, &places) {
+        trusted = Some(trust);
+        if trust {
+            take(read_file(&file, Rules { project: true, ..rules })?);
+        } else {
+            let message = "these settings are not used: the project is not trusted. To trust it, \
+                 add [projects.\"PATH\"] trust_level = \"trusted\" to your own configuration";
+            let place = Place::named(file.display().to_string());
+            take(Source { warnings: vec![ConfigError::at(place, message)], leaves: Vec::new() });
+        }
+    }
+    for source in from_environment(options, rules)? {
+        take(source);
+    }
+    for text in &options.overrides {
+        take(read_override(text, rules)?);
+    }
+    let Source { leaves, warnings } = all;
+    let config = extract(&leaves)?;
+    let variables = options.variables.clone();
+    Ok(Loaded { config, places, warnings, trusted, leaves, variables })
+}
+
+fn read_file(path: &Path, rules: Rules) -> Result<Source, ConfigError> {
+    let name = path.display().to_string();
+    match fs::read_to_string(path) {
+        Ok(text) => read_text(&name, &text, rules),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Source::default()),
+        Err(error) => {
+            Err(ConfigError::at(Place::named(name), format!("the file cannot be read: {error}")))
+        }
+    }
+}
+
+/// The settings below `profiles.<name>`, checked as those at the top.
+fn profile(name: &str, leaves: &[Leaf], rules: Rules) -> Result<Source, ConfigError> {
+    let mut source = Source::default();
+    let mut found = false;
+    for leaf in leaves.iter().filter(|leaf| leaf.path.get(1).is_some_and(|known| known == name)) {
+        found = true;
+        let path: Vec<&str> = leaf.path[2..].iter().map(String::as_str).collect();
+        let text = leaf.value.to_string();
+        let mut one = read_pair(&leaf.place, &path, &text, rules)?;
+        source.warnings.append(&mut one.warnings);
+        source.leaves.append(&mut one.leaves);
+    }
+    if found { Ok(source) } else { Err(ConfigError::of(format!("there is no profile `{name}`"))) }
+}
+
+/// Whether the user trusts the folder, or one it is in.
+fn trust(user: &Source, cwd: &Path) -> bool {
+    let level = |folder: &Path| {
+        let name = folder.to_str()?;
+        let wanted = ["projects", name, "trust_level"];
+        let leaf = user.leaves.iter().rev().find(|leaf| leaf.path == wanted)?;
+        Some(leaf.value.as_str() == Some("trusted"))
+    };
+    cwd.ancestors().find_map(level).unwrap_or(false)
+}
+
+/// The project's files, from its root down to `cwd`.
+fn project_files(cwd: &Path, places: &Places) -> Vec<PathBuf> {
+    let root = cwd.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(cwd);
+    let mut files: Vec<PathBuf> = cwd
+        .ancestors()
+        .take_while(|folder| folder.starts_with(root))
+        .map(|folder| folder.join(".troupe/config.toml"))
+        .filter(|file| *file != places.config_file && file.is_file())
+        .collect();
+    files.reverse();
+    files
+}
+
+fn from_environment(options: &LoadOptions<'_>, rules: Rules) -> Result<Vec<Source>, ConfigError> {
+    let mut sources = Vec::new();
+    for (name, value) in &options.variables {
+        let Some(name) = name.to_str() else { continue };
+        let Some(rest) = name.strip_prefix("TROUPE_") else { continue };
+        if NOT_SETTINGS.contains(&name) || rest.starts_with("TEST_") {
+            continue;
+        }
+        let place = Place::named(format!("environment variable {name}"));
+        let Some(value) = value.to_str() else {
+            return Err(ConfigError::at(place, "its value is not UTF-8"));
+        };
+        let path = rest.to_ascii_lowercase();
+        let path: Vec<&str> = path.split("__").collect();
+        sources.push(read_pair(&place, &path, value, rules)?);
+    }
+    Ok(sources)
+}
+
+fn read_override(text: &str, rules: Rules) -> Result<Source, ConfigError> {
+    let place = Place::named(format!("-c {}", text.split('=').next().unwrap_or(text)));
+    let Some((key, value)) = text.split_once('=') else {
+        let message = "expected KEY=VALUE, for instance -c model=gpt-5.5";
+        return Err(ConfigError::at(Place::named(format!("-c {text}")), message));
+    };
+    let path = split_key(key.trim());
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    read_pair(&place, &path, value.trim(), rules)
+}
+
+/// The names of a dotted key; quotes keep dots together.
+fn split_key(key: &str) -> Vec<String> {
+    let mut names = vec![String::new()];
+    let mut quote = None;
+    for character in key.chars() {
+        match (character, quote) {
+            ('"' | '\'', None) => quote = Some(character),
+            (end, Some(open)) if end == open => quote = None,
+            ('.', None) => names.push(String::new()),
+            (other, _) => {
+                if let Some(name) = names.last_mut() {
+                    name.push(other);
+                }
+            }
+        }
+    }
+    names
+}
+
+fn extract(leaves: &[Leaf]) -> Result<Config, ConfigError> {
+    let mut figment = Figment::new();
+    for leaf in leaves {
+        let mut value = leaf.value.clone();
+        for name in leaf.path.iter().rev() {
+            value = Value::Table(Table::from_iter([(name.clone(), value)]));
+        }
+        figment = figment.merge(Serialized::defaults(value));
+    }
+    figment.extract().map_err(|error| {
+        // Everything was checked against the table before.
+        ConfigError::of(format!("the settings do not fit together: {error}"))
+    })
+}

@@ -1,0 +1,276 @@
+//! Sources, their order, their errors.
+
+use crate::{ConfigError, LoadOptions, Loaded, SYSTEM_FILE, load, reference, show};
+use proptest::prelude::*;
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
+use troupe_types::SandboxMode;
+
+struct Stage {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+    overrides: Vec<&'static str>,
+    strict: bool,
+}
+
+impl Stage {
+    fn new(user: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("home")).unwrap();
+        fs::create_dir_all(folder.path().join("work/.git")).unwrap();
+        fs::write(folder.path().join("home/config.toml"), user).unwrap();
+        Self { folder, variables: Vec::new(), overrides: Vec::new(), strict: false }
+    }
+
+    fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    fn project(&self, text: &str) {
+        fs::create_dir_all(self.work().join(".troupe")).unwrap();
+        fs::write(self.work().join(".troupe/config.toml"), text).unwrap();
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    fn load(&self) -> Result<Loaded, ConfigError> {
+        let home = self.folder.path().join("home").display().to_string();
+        let own = [("TROUPE_HOME".to_owned(), home)];
+        let all = self.variables.iter().cloned().chain(own);
+        load(&LoadOptions {
+            cwd: self.work(),
+            variables: all.map(|(name, value)| (OsString::from(name), value.into())).collect(),
+            overrides: self.overrides.iter().map(|text| (*text).to_owned()).collect(),
+            profile: None,
+            ignore_user: false,
+            strict: self.strict,
+            system_file: &self.folder.path().join("system.toml"),
+        })
+    }
+
+    /// The text with the folder's name taken out.
+    fn shown(&self, text: &str) -> String {
+        text.replace(&self.folder.path().display().to_string(), "")
+    }
+
+    fn error(&self) -> String {
+        self.shown(&self.load().unwrap_err().to_string())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let loaded = self.load().unwrap();
+        loaded.warnings.iter().map(|warning| self.shown(&warning.to_string())).collect()
+    }
+}
+
+#[test]
+fn errors_show_file_line_column_and_the_line() {
+    let wrong = Stage::new("model = \"m\"\n\nsandbox_mode = \"workspace\"\n");
+    insta::assert_snapshot!(wrong.error(), @r#"
+    /home/config.toml:3:16: `sandbox_mode` must be one of read-only, workspace-write, danger-full-access; did you mean `workspace-write`?
+    3 | sandbox_mode = "workspace"
+      |                ^^^^^^^^^^^
+    "#);
+    let broken = Stage::new("model = \"m\"\nmodel_provider = openai\n");
+    insta::assert_snapshot!(broken.error(), @"
+    /home/config.toml:2:18: string values must be quoted, expected literal string
+    2 | model_provider = openai
+      |                  ^^^^^^
+    ");
+    let deep = Stage::new("[model_providers.x]\n\tstream_max_retries = 1000\n");
+    insta::assert_snapshot!(deep.error(), @"
+    /home/config.toml:2:23: `model_providers.x.stream_max_retries` must be a whole number from 0 to 100
+    2 | 	stream_max_retries = 1000
+      | 	                     ^^^^
+    ");
+    let variable = Stage::new("").env("TROUPE_HIDE_AGENT_REASONING", "maybe");
+    insta::assert_snapshot!(variable.error(), @"environment variable TROUPE_HIDE_AGENT_REASONING: `hide_agent_reasoning` must be true or false");
+    let mut option = Stage::new("");
+    option.overrides = vec!["approval_policy=ask"];
+    insta::assert_snapshot!(option.error(), @"-c approval_policy: `approval_policy` must be one of untrusted, on-request, never");
+}
+
+#[test]
+fn unknown_settings_are_warned_about_with_the_nearest_name() {
+    let mut stage = Stage::new("modle = \"m\"\n[sandbox_workspace_write]\nnetwork = true\n");
+    insta::assert_debug_snapshot!(stage.warnings(), @r#"
+    [
+        "/home/config.toml:1:1: unknown setting `modle`; did you mean `model`?\n1 | modle = \"m\"\n  | ^^^^^",
+        "/home/config.toml:3:1: unknown setting `sandbox_workspace_write.network`; did you mean `sandbox_workspace_write.network_access`?\n3 | network = true\n  | ^^^^^^^",
+    ]
+    "#);
+    stage.strict = true;
+    assert!(stage.error().starts_with("/home/config.toml:1:1: unknown setting `modle`"));
+}
+
+#[test]
+fn a_later_source_wins() {
+    let mut stage = Stage::new("model = \"user\"\nmodel_verbosity = \"low\"\n");
+    fs::write(stage.folder.path().join("system.toml"), "model = \"system\"\nturn_timeout_ms = 5\n")
+        .unwrap();
+    let config = stage.load().unwrap().config;
+    assert_eq!((config.model.as_deref(), config.turn_timeout_ms), (Some("user"), Some(5)));
+    stage = stage
+        .env("TROUPE_MODEL", "variable")
+        .env("TROUPE_SANDBOX_WORKSPACE_WRITE__NETWORK_ACCESS", "true");
+    let config = stage.load().unwrap().config;
+    assert_eq!(config.model.as_deref(), Some("variable"));
+    assert!(config.sandbox_workspace_write.network_access);
+    stage.overrides = vec![
+        "model=\"option\"",
+        "model_providers.x.base_url=http://x/v1",
+        "sandbox_mode=read-only",
+    ];
+    let config = stage.load().unwrap().config;
+    assert_eq!(config.model.as_deref(), Some("option"));
+    assert_eq!(config.model_providers["x"].base_url.as_deref(), Some("http://x/v1"));
+    assert_eq!(config.sandbox_mode, Some(SandboxMode::ReadOnly));
+    assert_eq!(config.model_verbosity.as_deref(), Some("low"));
+}
+
+#[test]
+fn a_profile_stands_between_the_user_and_the_project() {
+    let stage = Stage::new(
+        "model = \"a\"\nprofile = \"p\"\n[profiles.p]\nmodel = \"b\"\nmodel_verbosity = \"high\"\n[profiles.p.sandbox_workspace_write]\nnetwork_access = true\n",
+    );
+    let config = stage.load().unwrap().config;
+    assert_eq!(config.model.as_deref(), Some("b"));
+    assert!(config.sandbox_workspace_write.network_access);
+    let wrong = Stage::new("profile = \"q\"\n");
+    assert_eq!(wrong.error(), "there is no profile `q`");
+}
+
+#[test]
+fn a_project_is_read_only_if_trusted_and_never_for_what_is_dangerous() {
+    let stage = Stage::new("");
+    let project = "model = \"theirs\"\nopenai_base_url = \"http://evil\"\nsandbox_mode = \"danger-full-access\"\n[model_providers.x]\nbase_url = \"http://evil\"\n";
+    stage.project(project);
+    let loaded = stage.load().unwrap();
+    assert_eq!((loaded.config.model, loaded.trusted), (None, Some(false)));
+    assert!(stage.warnings()[0].contains("not trusted"));
+
+    let user = format!("[projects.{:?}]\ntrust_level = \"trusted\"\n", stage.work());
+    fs::write(stage.folder.path().join("home/config.toml"), user).unwrap();
+    let loaded = stage.load().unwrap();
+    assert_eq!(loaded.config.model.as_deref(), Some("theirs"));
+    assert!(loaded.config.openai_base_url.is_none() && loaded.config.model_providers.is_empty());
+    assert!(loaded.config.sandbox_mode.is_none());
+    assert_eq!(loaded.warnings.len(), 3);
+    assert!(
+        stage.warnings()[0]
+            .starts_with("/work/.troupe/config.toml:2:19: `openai_base_url` is not taken")
+    );
+}
+
+#[test]
+fn a_copied_file_mostly_works() {
+    let stage = Stage::new(
+        r#"
+        model = "gpt-5.5"
+        model_provider = "azure"
+        approval_policy = { granular = { sandbox_approval = true, rules = false } }
+        sandbox_mode = "workspace-write"
+        notify = ["notify-send", "done"]
+        model_reasoning_effort = "high"
+        project_doc_fallback_filenames = ["CLAUDE.md"]
+
+        [sandbox_workspace_write]
+        network_access = true
+        writable_roots = ["/data"]
+
+        [model_providers.azure]
+        name = "Azure"
+        base_url = "https://x.openai.azure.com/openai"
+        env_key = "AZURE_OPENAI_API_KEY"
+        query_params = { api-version = "2025-04-01-preview" }
+        wire_api = "responses"
+
+        [mcp_servers.docs]
+        command = "docs-server"
+        args = ["--stdio"]
+        env = { A = "b" }
+
+        [shell_environment_policy]
+        inherit = "all"
+        exclude = ["AWS_*"]
+        set = { CI = "1" }
+
+        [tui]
+        notifications = true
+        "#,
+    );
+    let loaded = stage.load().unwrap();
+    let texts: Vec<_> = loaded.warnings.iter().map(|warning| warning.message.as_str()).collect();
+    assert!(texts.iter().all(|text| text.contains("no effect in troupe so far")), "{texts:?}");
+    let key = |name: &str| (name == "AZURE_OPENAI_API_KEY").then(|| OsString::from("the-key"));
+    let provider = loaded.config.provider("azure", &key).unwrap();
+    assert_eq!(provider.query, [("api-version".to_owned(), "2025-04-01-preview".to_owned())]);
+    assert_eq!(provider.key.unwrap().expose(), "the-key");
+    let settings =
+        loaded.config.session_settings(Path::new("/w"), "azure", "m", 5, &loaded.places).unwrap();
+    assert!(settings.sandbox.network);
+    assert_eq!(settings.project_docs.fallback_names, ["CLAUDE.md"]);
+}
+
+#[test]
+fn a_provider_that_cannot_be_used_says_what_helps() {
+    let stage = Stage::new(
+        "[model_providers.x]\nenv_key = \"X_KEY\"\nbase_url = \"http://x\"\n[model_providers.y]\nname = \"y\"\n",
+    );
+    let config = stage.load().unwrap().config;
+    let error = |id: &str| config.provider(id, &|_| None).unwrap_err().to_string();
+    insta::assert_snapshot!(error("openia"), @"unknown provider `openia`; did you mean `openai`? There are openai, ollama, lmstudio, llamacpp, vllm, rehearsal, x, y; add others as [model_providers.openia]");
+    insta::assert_snapshot!(error("x"), @"the key of provider `x` is missing: set the environment variable X_KEY");
+    insta::assert_snapshot!(error("y"), @"provider `y` has no URL: set model_providers.y.base_url");
+    assert_eq!(config.choose_provider(&|_| None), None);
+    let choice = config.choose_provider(&|name| (name == "OPENAI_API_KEY").then(|| "k".into()));
+    assert_eq!(choice.unwrap().id, "openai");
+}
+
+#[test]
+fn what_is_shown_names_origins_and_no_secret() {
+    let mut stage = Stage::new(
+        "model = \"m\"\n[model_providers.x]\nexperimental_bearer_token = \"s3cret\"\nhttp_headers = { Authorization = \"s3cret\", X-Team = \"a\" }\nenv_key = \"X_KEY\"\n",
+    );
+    stage.overrides = vec!["shell_environment_policy.set.API_TOKEN=s3cret"];
+    let shown = stage.shown(&show(&stage.load().unwrap()));
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(shown.contains("model = \"m\""), "{shown}");
+    assert!(shown.contains("# /home/config.toml:1:9"), "{shown}");
+    assert!(shown.contains("# -c shell_environment_policy.set.API_TOKEN"), "{shown}");
+    assert!(shown.contains("# built in"), "{shown}");
+}
+
+#[test]
+fn the_reference_in_the_documents_is_this_table() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, reference()).unwrap();
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == reference(),
+        "run this test with UPDATE_DOCS=1 to write docs/config.md anew"
+    );
+    assert!(written.contains(SYSTEM_FILE));
+}
+
+proptest! {
+    #[test]
+    fn no_file_makes_it_panic(text in "[a-z_.\\[\\]=\"'{}0-9#\\n ]{0,200}") {
+        let _ = Stage::new(&text).load();
+    }
+
+    #[test]
+    fn no_override_makes_it_panic(text in "\\PC{0,60}") {
+        let mut stage = Stage::new("");
+        stage.overrides = vec![Box::leak(text.into_boxed_str())];
+        let _ = stage.load();
+    }
+}

@@ -1,0 +1,38 @@
+//! A folder on the path of commands in which this program is called `apply_patch`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Makes the folder, unless it is there. Without it commands lack one convenience.
+pub(crate) fn ensure(state_dir: &Path) -> Option<PathBuf> {
+    let folder = state_dir.join("bin");
+    match make(&folder) {
+        Ok(()) => Some(folder),
+        Err(error) => {
+            tracing::debug!(%error, "commands will not find apply_patch");
+            None
+        }
+    }
+}
+
+#[cfg(unix)]
+fn make(folder: &Path) -> io::Result<()> {
+    let own = std::env::current_exe()?;
+    let link = folder.join("apply_patch");
+    if fs::read_link(&link).is_ok_and(|target| target == own) {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    // Replaced in one step: others may be starting a command just now.
+    let fresh = folder.join(format!(".apply_patch-{}", std::process::id()));
+    drop(fs::remove_file(&fresh));
+    std::os::unix::fs::symlink(own, &fresh)?;
+    fs::rename(fresh, link)
+}
+
+#[cfg(not(unix))]
+fn make(_: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

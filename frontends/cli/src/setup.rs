@@ -1,0 +1,206 @@
+//! From the command line to the library: configuration, places, provider, model.
+
+use crate::{
+    args::{ColorArg, ConfigArgs, SandboxArg},
+    errors::CliError,
+    output,
+};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
+use troupe::{
+    Http, Setup,
+    config::{LoadOptions, Loaded, Places, load},
+    discover,
+};
+use troupe_types::SandboxMode;
+
+/// The remedies for a missing provider.
+const NO_PROVIDER: &str = "no provider of models is configured. Do one of these:
+  - set OPENAI_API_KEY to use OpenAI
+  - name a provider: -c model_provider=… with [model_providers.…] in the configuration (docs/providers.md)
+  - use a model server on this machine: --oss";
+
+/// The working directory: `-C`, or the current one.
+pub(crate) fn working_directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_dir().map_err(|error| {
+            CliError::config(format!("the current directory cannot be used: {error}"))
+        })?,
+    };
+    let real = std::fs::canonicalize(&path).map_err(|error| {
+        CliError::config(format!("the directory {} cannot be used: {error}", path.display()))
+    })?;
+    if real.is_dir() {
+        Ok(real)
+    } else {
+        Err(CliError::config(format!("{} is not a directory", path.display())))
+    }
+}
+
+/// Reads the configuration and says what is odd about it.
+pub(crate) fn read(args: &ConfigArgs, cwd: &Path, flags: Vec<String>) -> Result<Loaded, CliError> {
+    let mut options = LoadOptions::new(cwd);
+    options.overrides.clone_from(&args.overrides);
+    options.overrides.extend(flags);
+    options.profile.clone_from(&args.profile);
+    options.ignore_user = args.ignore_user_config;
+    options.strict = args.strict_config;
+    let loaded = load(&options).map_err(|error| CliError::config(error.to_string()))?;
+    Ok(loaded)
+}
+
+/// Warnings about the configuration, on standard error.
+pub(crate) fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        output::warning(&warning.to_string());
+    }
+}
+
+/// Where things are.
+pub(crate) fn places(args: &ConfigArgs) -> Result<Places, CliError> {
+    let cwd = std::env::current_dir().unwrap_or_else(|_| "/".into());
+    Ok(read(args, &cwd, Vec::new())?.places)
+}
+
+/// A provider and a model, and why these.
+pub(crate) struct Chosen {
+    pub(crate) provider: String,
+    pub(crate) why: String,
+    pub(crate) model: String,
+    pub(crate) stream_retries: u32,
+}
+
+/// Which provider and model are meant.
+pub(crate) async fn choose(
+    loaded: &Loaded,
+    oss: bool,
+    local: Option<&str>,
+    setup: &Setup,
+) -> Result<Chosen, CliError> {
+    let config = &loaded.config;
+    let env = |name: &str| loaded.variable(name);
+    if oss || local.is_some() {
+        return choose_local(loaded, local.or(config.oss_provider.as_deref()), setup).await;
+    }
+    let Some(choice) = config.choose_provider(&env) else {
+        return Err(CliError::config(format!("{NO_PROVIDER}{}", offer(setup).await)));
+    };
+    let failed = |error: troupe::config::ConfigError| CliError::config(error.to_string());
+    let provider = config.provider(&choice.id, &env).map_err(failed)?;
+    let model = match (&config.model, provider.default_model) {
+        (Some(model), _) => model.clone(),
+        (None, Some(model)) => model.to_owned(),
+        (None, None) => only_model(&choice.id, &provider.base_url, setup).await?,
+    };
+    Ok(Chosen {
+        provider: choice.id,
+        why: choice.why,
+        model,
+        stream_retries: provider.stream_max_retries,
+    })
+}
+
+/// A server on this machine: the one that is named, or the first that answers.
+async fn choose_local(
+    loaded: &Loaded,
+    wanted: Option<&str>,
+    setup: &Setup,
+) -> Result<Chosen, CliError> {
+    let known = troupe::LOCAL_SERVERS;
+    let candidates: Vec<(String, String)> = match wanted {
+        None => known.iter().map(|(id, url)| ((*id).to_owned(), (*url).to_owned())).collect(),
+        Some(id) => {
+            let env = |name: &str| loaded.variable(name);
+            let provider = loaded
+                .config
+                .provider(id, &env)
+                .map_err(|error| CliError::config(error.to_string()))?;
+            vec![(provider.id, provider.base_url)]
+        }
+    };
+    let found = discover(&candidates, &Http::new(setup.http.clone())).await;
+    let Some(server) = found.into_iter().next() else {
+        let tried: Vec<String> =
+            candidates.iter().map(|(id, url)| format!("  {id}: {url}")).collect();
+        let message = format!(
+            "no model server answers on this machine. Start one (`ollama serve`, LM Studio, `llama-server`); tried:\n{}",
+            tried.join("\n")
+        );
+        return Err(CliError::Failed(troupe_types::Failure {
+            class: troupe_types::ErrorClass::Config,
+            message,
+        }));
+    };
+    let model = match (&loaded.config.model, server.models.first()) {
+        (Some(model), _) => model.clone(),
+        (None, Some(model)) => model.clone(),
+        (None, None) => {
+            let text = format!(
+                "{} at {} has no model: pull one, or name it with -m",
+                server.id, server.base_url
+            );
+            return Err(CliError::config(text));
+        }
+    };
+    let why = format!("it answers at {}", server.base_url);
+    Ok(Chosen { provider: server.id, why, model, stream_retries: 5 })
+}
+
+/// Servers on this machine that could be used, as a hint. Never used unasked.
+async fn offer(setup: &Setup) -> String {
+    let found = discover(&troupe::LOCAL_SERVERS, &Http::new(setup.http.clone())).await;
+    match found.first() {
+        Some(server) => {
+            format!("\n({} answers at {}: --oss would use it)", server.id, server.base_url)
+        }
+        None => String::new(),
+    }
+}
+
+/// The one model of a server, where none is named.
+async fn only_model(id: &str, url: &str, setup: &Setup) -> Result<String, CliError> {
+    let found = discover(&[(id, url)], &Http::new(setup.http.clone())).await;
+    match found.first().map(|server| server.models.as_slice()) {
+        Some([model]) => Ok(model.clone()),
+        Some([]) | None => Err(CliError::config(format!(
+            "provider `{id}` needs a model: name it with -m or `model` in the configuration"
+        ))),
+        Some(models) => Err(CliError::config(format!(
+            "provider `{id}` has several models, name one with -m: {}",
+            models.join(", ")
+        ))),
+    }
+}
+
+/// The sandbox mode's name in the configuration.
+pub(crate) fn mode_name(mode: SandboxArg) -> &'static str {
+    match mode {
+        SandboxArg::ReadOnly => "read-only",
+        SandboxArg::WorkspaceWrite => "workspace-write",
+        SandboxArg::DangerFullAccess => "danger-full-access",
+    }
+}
+
+/// The mode's name, as people know it.
+pub(crate) fn mode_text(mode: SandboxMode) -> &'static str {
+    match mode {
+        SandboxMode::ReadOnly => "read-only",
+        SandboxMode::WorkspaceWrite => "workspace-write",
+        SandboxMode::DangerFullAccess => "danger-full-access",
+    }
+}
+
+/// Whether to use colour on this stream.
+pub(crate) fn color(wanted: ColorArg, stream: &impl IsTerminal) -> bool {
+    match wanted {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => {
+            stream.is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    }
+}

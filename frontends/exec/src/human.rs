@@ -1,0 +1,341 @@
+//! Events for people: what the model says and does, as it happens.
+
+use crate::{
+    exit::message_of,
+    text::{command_line, exit_code, printed, result_text},
+};
+use std::{collections::HashMap, fmt::Write, time::Duration};
+use troupe_types::{
+    CallDetail, CallFinished, CallId, CallItem, Channel, Event, Item, Level, Outcome, PlanUpdated,
+    Progress, Record, RequestId, StepStatus, TextPart,
+};
+
+/// What is shown and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HumanOptions {
+    /// Use colour.
+    pub color: bool,
+    /// Somebody watches: show text and output as they come.
+    pub live: bool,
+    /// Leave out what the model thinks.
+    pub hide_reasoning: bool,
+}
+
+/// Turns a session's events into text.
+#[derive(Debug, Default)]
+pub struct HumanEvents {
+    options: HumanOptions,
+    calls: HashMap<CallId, CallItem>,
+    /// The text shown live that is not followed by a line end yet.
+    streaming: Option<(RequestId, u32, Channel)>,
+    /// How much of each item was shown live.
+    shown: HashMap<(RequestId, u32), usize>,
+    /// A live line of a running command stands at the end.
+    live_line: bool,
+    last_message: Option<String>,
+}
+
+const DIM: &str = "\x1b[2m";
+const BOLD: &str = "\x1b[1m";
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const CYAN: &str = "\x1b[36m";
+const MAGENTA: &str = "\x1b[35m";
+
+impl HumanEvents {
+    /// With these options.
+    #[must_use]
+    pub fn new(options: HumanOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// The last message of the model, whole.
+    #[must_use]
+    pub fn last_message(&self) -> Option<&str> {
+        self.last_message.as_deref()
+    }
+
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.options.color { format!("{style}{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// The lines above everything: names and values.
+    #[must_use]
+    pub fn header(&self, title: &str, lines: &[(&str, String)], prompt: &str) -> String {
+        let rule = "─".repeat(8);
+        let mut out = format!("{}\n{rule}\n", self.paint(BOLD, title));
+        for (name, value) in lines {
+            put(&mut out, &format!("{} {value}\n", self.paint(BOLD, &format!("{name}:"))));
+        }
+        put(&mut out, &format!("{rule}\n"));
+        if !prompt.is_empty() {
+            put(&mut out, &format!("{}\n{prompt}\n\n", self.paint(CYAN, "user")));
+        }
+        out
+    }
+
+    /// The text of one event, for standard error.
+    pub fn on(&mut self, event: &Event) -> String {
+        match event {
+            Event::Durable(line) => self.on_record(&line.record),
+            Event::Progress(progress) => self.on_progress(progress),
+            Event::Skipped { offset, reason } => self.block(&self.paint(
+                RED,
+                &format!("warning: the log's line at byte {offset} cannot be used: {reason}"),
+            )),
+            Event::StorageFailed(failure) => {
+                self.block(&self.paint(RED, &format!("ERROR: {}", failure.message)))
+            }
+            Event::Closed { reason } => reason.as_ref().map_or(String::new(), |reason| {
+                self.block(&self.paint(RED, &format!("ERROR: the session was closed: {reason}")))
+            }),
+        }
+    }
+
+    /// A block of lines, after the end of whatever was shown live.
+    fn block(&mut self, text: &str) -> String {
+        format!("{}{text}\n", self.end_live())
+    }
+
+    fn end_live(&mut self) -> String {
+        let line = std::mem::take(&mut self.live_line);
+        match (self.streaming.take(), line) {
+            (Some(_), _) => "\n".to_owned(),
+            (None, true) => "\r\x1b[K".to_owned(),
+            (None, false) => String::new(),
+        }
+    }
+
+    fn on_record(&mut self, record: &Record) -> String {
+        match record {
+            Record::TextPart(part) => self.on_part(part),
+            Record::ItemCompleted(body) => self.on_item(body.request, body.index, &body.item),
+            Record::CallRequested(body) => {
+                self.calls.insert(body.item.call, body.item.clone());
+                String::new()
+            }
+            Record::CallStarted(body) => {
+                let text = match &body.detail {
+                    CallDetail::Command { argv, cwd, .. } => format!(
+                        "{} {} in {}",
+                        self.paint(MAGENTA, "exec"),
+                        self.paint(BOLD, &script(argv)),
+                        cwd.display()
+                    ),
+                    CallDetail::Patch { .. } => self.paint(MAGENTA, "apply patch"),
+                    CallDetail::Tool { summary } => {
+                        format!("{} {summary}", self.paint(MAGENTA, "tool"))
+                    }
+                };
+                self.block(&text)
+            }
+            Record::CallFinished(body) => self.on_call_finished(body),
+            Record::PlanUpdated(body) => self.on_plan(body),
+            Record::ApprovalAsked(body) => {
+                let text = format!("needs an approval: {} ({})", body.ask.action, body.ask.reason);
+                self.block(&self.paint(RED, &text))
+            }
+            Record::Notice(body) => {
+                let text = match body.level {
+                    Level::Retry => self.paint(DIM, &body.text),
+                    Level::Warning => self.paint(RED, &format!("warning: {}", body.text)),
+                    Level::Error => self.paint(RED, &format!("ERROR: {}", body.text)),
+                };
+                self.block(&text)
+            }
+            Record::Compacted(_) => self.block(&self.paint(DIM, "context compacted")),
+            Record::Mended(body) => self.block(&self.paint(
+                DIM,
+                &format!(
+                    "the log ended in {} incomplete bytes, kept in {}",
+                    body.bytes, body.kept_in
+                ),
+            )),
+            Record::TurnFinished(body) => {
+                let tokens =
+                    self.paint(DIM, &format!("tokens used: {}", grouped(body.usage.blended())));
+                match &body.result {
+                    Outcome::Completed => self.block(&tokens),
+                    outcome => {
+                        let failed = self.paint(RED, &format!("ERROR: {}", message_of(outcome)));
+                        self.block(&format!("{failed}\n{tokens}"))
+                    }
+                }
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn on_part(&mut self, part: &TextPart) -> String {
+        let hidden = part.channel == Channel::Reasoning && self.options.hide_reasoning;
+        if !self.options.live || hidden {
+            return String::new();
+        }
+        let place = (part.request, part.index, part.channel);
+        let mut out = String::new();
+        if self.streaming != Some(place) {
+            out = self.end_live();
+            put(&mut out, &self.name(part.channel));
+            self.streaming = Some(place);
+        }
+        let style = if part.channel == Channel::Reasoning { DIM } else { "" };
+        put(
+            &mut out,
+            &if style.is_empty() { part.text.clone() } else { self.paint(style, &part.text) },
+        );
+        *self.shown.entry((part.request, part.index)).or_default() += part.text.len();
+        out
+    }
+
+    fn name(&self, channel: Channel) -> String {
+        match channel {
+            Channel::Answer => format!("{}\n", self.paint(CYAN, "troupe")),
+            Channel::Reasoning => format!("{}\n", self.paint(DIM, "thinking")),
+        }
+    }
+
+    fn on_item(&mut self, request: RequestId, index: u32, item: &Item) -> String {
+        let shown = self.shown.remove(&(request, index)).unwrap_or(0);
+        match item {
+            Item::Assistant(item) if !item.text.is_empty() => {
+                self.last_message = Some(item.text.clone());
+                let cut = if item.cut { self.paint(RED, "\n(cut off)") } else { String::new() };
+                if shown == item.text.len() {
+                    return format!("{}{cut}", self.end_live());
+                }
+                let text = format!("{}{}{cut}", self.name(Channel::Answer), item.text.trim_end());
+                self.block(&text)
+            }
+            Item::Reasoning(item) if !self.options.hide_reasoning && shown == 0 => {
+                let text = if item.summary.is_empty() { &item.content } else { &item.summary };
+                let text = text.join("\n\n");
+                if text.trim().is_empty() {
+                    return String::new();
+                }
+                let text =
+                    format!("{}{}", self.name(Channel::Reasoning), self.paint(DIM, text.trim()));
+                self.block(&text)
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn on_call_finished(&mut self, body: &CallFinished) -> String {
+        let item = self.calls.remove(&body.call);
+        let took = took(body.took_ms);
+        let said = match &body.outcome {
+            Outcome::Completed => match exit_code(body.detail.as_ref()) {
+                None | Some(0) => self.paint(GREEN, &format!("succeeded in {took}")),
+                Some(code) => self.paint(RED, &format!("exited {code} in {took}")),
+            },
+            Outcome::Failed(_) => self.paint(RED, "failed"),
+            Outcome::Cancelled => self.paint(RED, "cancelled"),
+            Outcome::TimedOut => self.paint(RED, &format!("timed out after {took}")),
+            Outcome::Lost => self.paint(RED, "lost"),
+        };
+        let text = match &body.detail {
+            Some(CallDetail::Command { .. }) => with_output(&said, &printed(body)),
+            Some(CallDetail::Patch { changes }) if body.outcome.is_completed() => {
+                let mut out = format!("patch {said}");
+                for change in changes {
+                    put(&mut out, &format!("\n{} {}", change.kind, change.path.display()));
+                    put(&mut out, &self.diff(&change.diff));
+                }
+                out
+            }
+            Some(CallDetail::Tool { summary }) if body.outcome.is_completed() => {
+                format!("{} {summary}: {said}", self.paint(MAGENTA, "tool"))
+            }
+            _ => {
+                let tool = item.map_or("tool".to_owned(), |item| item.tool);
+                with_output(&format!("{} {said}", self.paint(MAGENTA, &tool)), &result_text(body))
+            }
+        };
+        self.block(&text)
+    }
+
+    fn diff(&self, diff: &str) -> String {
+        diff.lines()
+            .map(|line| {
+                let style = match line.as_bytes().first() {
+                    Some(b'+') => GREEN,
+                    Some(b'-') => RED,
+                    _ => DIM,
+                };
+                format!("\n{}", self.paint(style, line))
+            })
+            .collect()
+    }
+
+    fn on_plan(&mut self, body: &PlanUpdated) -> String {
+        let mut out = self.paint(MAGENTA, "plan");
+        if let Some(text) = &body.explanation {
+            put(&mut out, &format!(" {text}"));
+        }
+        for step in &body.plan {
+            let mark = match step.status {
+                StepStatus::Completed => "✓",
+                StepStatus::InProgress => "→",
+                StepStatus::Pending => "•",
+            };
+            put(&mut out, &format!("\n  {mark} {}", step.step));
+        }
+        self.block(&out)
+    }
+
+    fn on_progress(&mut self, progress: &Progress) -> String {
+        match progress {
+            Progress::CallOutput { text, .. } if self.options.live && self.streaming.is_none() => {
+                let last = text.lines().rev().find(|line| !line.trim().is_empty());
+                let Some(line) = last else { return String::new() };
+                let line: String = line.chars().filter(|c| !c.is_control()).take(76).collect();
+                self.live_line = true;
+                format!("\r\x1b[K{}", self.paint(DIM, &format!("  {line}")))
+            }
+            Progress::ActorRestarted { path, reason } => {
+                let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+                let text = format!("actor {name} was started again ({reason}); nothing is lost");
+                self.block(&self.paint(DIM, &text))
+            }
+            Progress::CallOutput { .. } => String::new(),
+        }
+    }
+}
+
+/// A shell's script without the shell.
+fn script(argv: &[String]) -> String {
+    match argv {
+        [_, flag, script] if flag.starts_with('-') => script.clone(),
+        argv => command_line(argv),
+    }
+}
+
+fn with_output(head: &str, output: &str) -> String {
+    let output = output.trim_end();
+    if output.is_empty() { head.to_owned() } else { format!("{head}:\n{output}") }
+}
+
+fn took(ms: u64) -> String {
+    if ms < 1000 {
+        format!("{ms} ms")
+    } else {
+        format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())
+    }
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn put(out: &mut String, text: &str) {
+    let written = out.write_str(text);
+    debug_assert!(written.is_ok(), "a string takes all");
+}
