@@ -17,17 +17,30 @@ pub(crate) struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct ConfigArgs {
     /// Override a setting, e.g. -c model=gpt-5.5 (the value is TOML, else a string)
-    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE", global = true)]
+    #[arg(short = 'c', long = "config", value_name = "KEY=VALUE")]
     pub(crate) overrides: Vec<String>,
     /// Fail on unknown settings instead of warning
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) strict_config: bool,
     /// Leave the user's configuration file out
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) ignore_user_config: bool,
     /// Use this profile of the configuration
-    #[arg(short = 'p', long, value_name = "NAME", global = true)]
+    #[arg(short = 'p', long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+}
+
+impl ConfigArgs {
+    /// What stands before the command, then what stands behind it.
+    pub(crate) fn and(mut self, behind: Self) -> Self {
+        self.overrides.extend(behind.overrides);
+        Self {
+            overrides: self.overrides,
+            strict_config: self.strict_config || behind.strict_config,
+            ignore_user_config: self.ignore_user_config || behind.ignore_user_config,
+            profile: behind.profile.or(self.profile),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -36,15 +49,21 @@ pub(crate) enum Command {
     #[command(visible_alias = "e")]
     Exec(Box<ExecArgs>),
     /// List sessions, or show one
-    #[command(subcommand)]
-    Sessions(SessionsCommand),
+    Sessions {
+        #[command(flatten)]
+        config: ConfigArgs,
+        #[command(subcommand)]
+        command: SessionsCommand,
+    },
     /// Show the live tree of actors of running troupe processes
     Top(TopArgs),
     /// Watch the agent fix a failing test, with a built-in model and a real sandbox
     Demo(DemoArgs),
     /// Show the configuration
-    #[command(subcommand)]
-    Config(ConfigCommand),
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// Run a command in the sandbox: troupe sandbox -- make test
     Sandbox(SandboxArgs),
     /// Apply a patch from the argument or from standard input
@@ -92,6 +111,8 @@ To go on with a session:  troupe exec resume SESSION_ID|--last [PROMPT]
 Standard input is read only if the prompt is absent or `-`, or with --stdin.
 Exit codes: 0 done; 2 usage; 3 configuration; others tell the class of failure, see docs/exec.md.")]
 pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     /// What to do; `-` reads it from standard input. `resume ID|--last [PROMPT]` goes on with a session
     #[arg(value_name = "PROMPT")]
     pub(crate) words: Vec<String>,
@@ -174,6 +195,8 @@ pub(crate) enum SessionsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     /// Print once and end
     #[arg(long)]
     pub(crate) once: bool,
@@ -199,6 +222,8 @@ pub(crate) struct DemoArgs {
 pub(crate) enum ConfigCommand {
     /// Print the effective settings and where each comes from
     Show {
+        #[command(flatten)]
+        config: ConfigArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -209,6 +234,8 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct SandboxArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     /// How far the command may reach
     #[arg(short, long, value_name = "MODE", default_value = "workspace-write")]
     pub(crate) sandbox: SandboxArg,
@@ -227,6 +254,8 @@ pub(crate) struct SandboxArgs {
 pub(crate) enum DebugCommand {
     /// Write a large session log, to measure how it opens
     GrowLog {
+        #[command(flatten)]
+        config: ConfigArgs,
         /// Its size in megabytes
         #[arg(long, value_name = "N")]
         mb: u64,

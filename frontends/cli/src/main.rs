@@ -36,15 +36,28 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> CliResult {
-    let config = cli.config;
+    let before = cli.config;
     match cli.command {
-        Command::Exec(args) => commands::exec::run(*args, &config),
-        Command::Sessions(command) => commands::sessions::run(command, &config),
-        Command::Top(args) => commands::top::run(&args, &config),
+        Command::Exec(mut args) => {
+            let config = before.and(std::mem::take(&mut args.config));
+            commands::exec::run(*args, &config)
+        }
+        Command::Sessions { config, command } => {
+            commands::sessions::run(command, &before.and(config))
+        }
+        Command::Top(mut args) => {
+            let config = before.and(std::mem::take(&mut args.config));
+            commands::top::run(&args, &config)
+        }
         Command::Demo(args) => commands::demo::run(&args),
-        Command::Config(ConfigCommand::Show { json }) => commands::config::show(&config, json),
-        Command::Config(ConfigCommand::Reference) => Ok(commands::config::reference()),
-        Command::Sandbox(args) => commands::sandbox::run(args, &config),
+        Command::Config { command: ConfigCommand::Show { config, json } } => {
+            commands::config::show(&before.and(config), json)
+        }
+        Command::Config { command: ConfigCommand::Reference } => Ok(commands::config::reference()),
+        Command::Sandbox(mut args) => {
+            let config = before.and(std::mem::take(&mut args.config));
+            commands::sandbox::run(args, &config)
+        }
         Command::ApplyPatch { patch } => {
             let patch: Vec<OsString> = patch.map(OsString::from).into_iter().collect();
             Ok(commands::apply_patch::run(&patch))
@@ -53,7 +66,9 @@ fn run(cli: Cli) -> CliResult {
             commands::completion::run(shell);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Debug(DebugCommand::GrowLog { mb }) => commands::grow_log::run(mb, &config),
+        Command::Debug(DebugCommand::GrowLog { config, mb }) => {
+            commands::grow_log::run(mb, &before.and(config))
+        }
     }
 }
 

@@ -1,0 +1,237 @@
+//! The process dies at every point of a session of twelve steps, and at random instants. It is
+//! opened again and goes on: nothing that was printed is missing, nothing has run twice.
+
+use serde_json::{Value, json};
+use std::{collections::HashSet, sync::Arc};
+use troupe_tests::{
+    binary,
+    model_server::*,
+    stage::{Finished, Signal, Stage},
+};
+
+const STEPS: usize = 12;
+
+/// Each step appends a line of its own to a file.
+fn script() -> Script {
+    let steps = (0..STEPS).map(|step| {
+        let command = format!("echo step-{step} >> lines");
+        say(format!("Now step {step}. "))
+            .and(call("shell", json!({ "command": command })).call_id(format!("call_{step}")))
+    });
+    // The step follows from what the model is told, whatever broke off on the way.
+    Script::new()
+        .turns(steps)
+        .otherwise(say("All steps are done."))
+        .by(|request| request.outputs().len())
+}
+
+fn settings(server: &ModelServer) -> Vec<String> {
+    vec![
+        "model=\"m\"".to_owned(),
+        "model_provider=\"test\"".to_owned(),
+        format!("model_providers.test.base_url=\"{}\"", server.url()),
+        "sandbox_mode=\"danger-full-access\"".to_owned(),
+    ]
+}
+
+fn host(stage: &Stage, server: &ModelServer, more: &[&str]) -> troupe_tests::stage::Run {
+    let program = binary::example("troupe-tests", "fault_host");
+    stage.program(program).args(settings(server)).args(more)
+}
+
+fn resume(stage: &Stage, server: &ModelServer) -> Finished {
+    let overrides = settings(server).into_iter().flat_map(|setting| ["-c".to_owned(), setting]);
+    let run = stage.program(binary::troupe()).args(overrides);
+    run.args(["exec", "--json", "resume", "--last"]).run()
+}
+
+/// What was printed: messages, and calls reported as finished.
+struct Printed {
+    messages: Vec<String>,
+    finished: Vec<String>,
+}
+
+fn printed(stdout: &str) -> Printed {
+    // The last line may be cut.
+    let lines = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let items: Vec<Value> = lines
+        .filter(|line| line["type"] == "item.completed")
+        .map(|line| line["item"].clone())
+        .collect();
+    let of = |kind: &str, field: &str| -> Vec<String> {
+        let matching = items.iter().filter(|item| item["type"] == kind);
+        matching.map(|item| item[field].as_str().unwrap().to_owned()).collect()
+    };
+    Printed { messages: of("agent_message", "text"), finished: of("command_execution", "command") }
+}
+
+/// Everything that has to hold after the session went on.
+fn check(stage: &Stage, server: &ModelServer, before: &Printed, resumed: &Finished, what: &str) {
+    assert_eq!(resumed.code(), Some(0), "{what}: {}\n{}", resumed.stdout(), resumed.stderr());
+    let lines = if stage.exists("lines") { stage.read("lines") } else { String::new() };
+    let all: Vec<&str> = lines.lines().collect();
+    let unique: HashSet<&str> = all.iter().copied().collect();
+    assert_eq!(all.len(), unique.len(), "{what}: run twice: {all:?}");
+    let log = stage.log();
+    log.assert_numbered();
+    let requests = server.all_requests();
+    let last = requests.last().unwrap_or_else(|| panic!("{what}: no request"));
+    let text = last.body.to_string();
+    for message in &before.messages {
+        assert!(text.contains(message.trim()), "{what}: {message:?} was printed and is missing");
+    }
+    for command in &before.finished {
+        let step = command.split("step-").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        assert_eq!(
+            all.iter().filter(|line| **line == format!("step-{step}")).count(),
+            1,
+            "{what}: {command}"
+        );
+    }
+    // Exactly one line for every call the log reports as finished.
+    let requested = log.bodies("CallRequested");
+    for body in
+        log.bodies("CallFinished").iter().filter(|body| body["outcome"]["outcome"] == "completed")
+    {
+        let item =
+            requested.iter().map(|body| &body["item"]).find(|item| item["call"] == body["call"]);
+        let step = item.unwrap()["wire_id"].as_str().unwrap().trim_start_matches("call_");
+        assert!(
+            unique.contains(format!("step-{step}").as_str()),
+            "{what}: step {step} reported, not done"
+        );
+    }
+    let unpaired = server.violations();
+    assert!(unpaired.is_empty(), "{what}: {unpaired:?}");
+}
+
+/// How many lines the log of an undisturbed run has.
+fn undisturbed() -> u64 {
+    let server = ModelServer::start(script());
+    let stage = Stage::new();
+    host(&stage, &server, &["--", "go"]).run().assert_success();
+    let lines = stage.log().lines().len();
+    assert_eq!(stage.read("lines").lines().count(), STEPS);
+    lines as u64
+}
+
+#[test]
+fn aborted_at_every_point_of_every_line() {
+    let lines = undisturbed();
+    assert!(lines > 6 * STEPS as u64, "{lines}");
+    let points = ["before-write", "after-write", "after-publish"];
+    let cases: Vec<(u64, &str)> =
+        (0..lines).flat_map(|seq| points.map(|point| (seq, point))).collect();
+    let cases = Arc::new(std::sync::Mutex::new(cases.into_iter()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((seq, point)) = cases.lock().unwrap().next() else { return };
+                    aborted(seq, point);
+                }
+            });
+        }
+    });
+}
+
+fn aborted(seq: u64, point: &str) {
+    let what = format!("{point} {seq}");
+    let server = ModelServer::start(script());
+    let stage = Stage::new();
+    let abort = format!("{point}:{seq}");
+    let died = host(&stage, &server, &["--abort", &abort, "--", "go"]).run();
+    assert!(died.stderr().contains("landed: "), "{what} did not land: {}", died.stderr());
+    assert_eq!(died.signal(), Some(6), "{what}: {:?}", died.code());
+    let before = printed(&died.stdout());
+    if stage.logs().is_empty() || stage.log().bodies("OpAccepted").is_empty() {
+        // It died before the prompt was accepted: nothing was promised.
+        assert!(before.messages.is_empty() && before.finished.is_empty(), "{what}");
+        return;
+    }
+    if stage.log().bodies("TurnFinished").is_empty() {
+        let resumed = resume(&stage, &server);
+        check(&stage, &server, &before, &resumed, &what);
+    }
+    println!("landed and survived: {what}");
+}
+
+#[test]
+fn killed_with_its_tree_at_random_instants() {
+    // A fixed sequence, so that a failure can be repeated.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut instants = Vec::new();
+    for _ in 0..100 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        instants.push(state);
+    }
+    let instants = Arc::new(std::sync::Mutex::new(instants.into_iter().enumerate()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, random)) = instants.lock().unwrap().next() else { return };
+                    killed(number, random);
+                }
+            });
+        }
+    });
+}
+
+fn killed(number: usize, random: u64) {
+    let server = ModelServer::start(script());
+    let stage = Stage::new();
+    let mut running = host(&stage, &server, &["--", "go"]).start();
+    // After so many requests, and then so many turns of a loop: an instant within a step.
+    let requests = usize::try_from(random % (STEPS as u64 + 1)).unwrap();
+    server.wait_requests_blocking(requests);
+    for _ in 0..(random >> 8) % 3_000_000 {
+        std::hint::spin_loop();
+    }
+    let ended = running.has_ended();
+    running.kill_tree();
+    let died = running.wait();
+    let what = format!("kill {number} after {requests} requests");
+    let before = printed(&died.stdout());
+    stage.assert_no_process_left();
+    if stage.logs().is_empty() || stage.log().bodies("OpAccepted").is_empty() {
+        assert!(before.messages.is_empty() && before.finished.is_empty(), "{what}");
+        println!("{what}: before anything was promised");
+        return;
+    }
+    if stage.log().bodies("TurnFinished").is_empty() {
+        let resumed = resume(&stage, &server);
+        check(&stage, &server, &before, &resumed, &what);
+        println!("{what}: went on");
+    } else {
+        println!("{what}: had {}", if ended { "ended" } else { "finished its turn" });
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_turn_and_says_so() {
+    let server = ModelServer::start(script());
+    let stage = Stage::new();
+    let failed = host(&stage, &server, &["--full", "20", "--", "go"]).run();
+    assert!(failed.stderr().contains("landed: "));
+    failed.assert_code(9);
+    let last = failed.json_lines().pop().unwrap();
+    assert_eq!(last["type"], "turn.failed", "{}", failed.stdout());
+    let before = printed(&failed.stdout());
+    let resumed = resume(&stage, &server);
+    check(&stage, &server, &before, &resumed, "full disk");
+}
+
+#[test]
+fn signals_of_the_harness_are_what_they_say() {
+    // The kill above is a SIGKILL of the whole tree.
+    let server = ModelServer::start(script());
+    let stage = Stage::new();
+    let running = host(&stage, &server, &["--", "go"]).start();
+    server.wait_requests_blocking(1);
+    running.signal(Signal::Kill);
+    assert_eq!(running.wait().signal(), Some(9));
+    stage.assert_no_process_left();
+}
