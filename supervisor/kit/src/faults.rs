@@ -124,7 +124,7 @@ impl Plan {
     }
 }
 
-/// Whether `pattern` is `path`, its end at a `/`, or the kind of its last name (`stream:…`).
+/// Whether `pattern` is `path`, its end at a `/`, or the kind of its last name (`stream`, `stream:`).
 fn names(pattern: &str, path: &str) -> bool {
     path == pattern
         || path.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('/'))
@@ -132,5 +132,5 @@ fn names(pattern: &str, path: &str) -> bool {
             .rsplit('/')
             .next()
             .and_then(|name| name.split_once(':'))
-            .is_some_and(|(kind, _)| kind == pattern)
+            .is_some_and(|(kind, _)| kind == pattern || pattern.strip_suffix(':') == Some(kind))
 }
