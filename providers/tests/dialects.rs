@@ -304,15 +304,27 @@ fn errors_inside_a_stream_have_their_class() {
 }
 
 #[test]
-fn an_answer_stopped_by_the_provider_keeps_its_text_and_fails() {
-    let chat = r#"data: {"choices":[{"delta":{"content":"half","tool_calls":[{"index":0,"function":{"name":"read","arguments":"{}"}}]},"finish_reason":"length"}]}"#;
+fn an_answer_that_reached_the_limit_of_tokens_keeps_its_text_as_cut() {
+    let chat = r#"data: {"choices":[{"delta":{"content":"half"},"finish_reason":"length"}]}"#;
     let responses = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"half\"}\n\ndata: {\"type\":\"response.incomplete\",\"response\":{\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n";
     for (wire, stream) in [(WireApi::Chat, chat), (WireApi::Responses, responses)] {
         let (events, result) = read(wire, [stream.as_bytes()]);
-        assert_eq!(events[1..], ["text 0 half", "done 0 assistant - cut half"], "{wire:?}");
+        assert_eq!(events[1..3], ["text 0 half", "done 0 assistant - cut half"], "{wire:?}");
+        result.unwrap();
+    }
+}
+
+#[test]
+fn an_answer_stopped_by_the_provider_fails_and_its_calls_are_not_run() {
+    let call = r#"data: {"choices":[{"delta":{"content":"half","tool_calls":[{"index":0,"function":{"name":"read","arguments":"{}"}}]},"finish_reason":"length"}]}"#;
+    let filter =
+        r#"data: {"choices":[{"delta":{"content":"half"},"finish_reason":"content_filter"}]}"#;
+    for (stream, why) in [(call, "limit of output tokens"), (filter, "content filter")] {
+        let (events, result) = read(WireApi::Chat, [stream.as_bytes()]);
+        assert_eq!(events[1..], ["text 0 half", "done 0 assistant - cut half"], "{why}");
         let error = result.unwrap_err();
         assert_eq!(error.retry, Retry::Never);
-        assert!(error.to_string().contains("limit of output tokens"), "{error}");
+        assert!(error.to_string().contains(why), "{error}");
     }
 }
 

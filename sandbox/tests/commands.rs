@@ -26,7 +26,7 @@ fn main() {
     run_if_launcher();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let tests: &[(&str, fn(&Stage) -> Test<'_>)] = &[
+    let tests: &[(&str, Make)] = &[
         ("modes_hold_what_they_say", |stage| Box::pin(modes_hold_what_they_say(stage))),
         ("protected_names_hold_and_leave_no_litter", |stage| Box::pin(protected_names(stage))),
         ("the_network_is_off_unless_asked_for", |stage| Box::pin(network(stage))),
@@ -49,6 +49,7 @@ fn main() {
     }
 }
 
+type Make = fn(&Stage) -> Test<'_>;
 type Test<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
 
 struct Stage {

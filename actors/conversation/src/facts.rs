@@ -65,6 +65,10 @@ impl Conversation {
             }
             _ => self.append(ItemCompleted { request, index, item: item.clone() }, cx),
         }
+        if matches!(item, Item::Assistant(item) if item.cut) {
+            let text = "the answer reached a limit of the provider and is incomplete".to_owned();
+            self.append(Notice { level: Level::Warning, text }, cx);
+        }
     }
 
     /// Ends a request. Text that had come and was not completed is kept, marked as cut.

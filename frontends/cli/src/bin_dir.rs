@@ -1,7 +1,7 @@
 //! A folder on the path of commands in which this program is called `apply_patch`.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,7 @@ pub(crate) fn ensure(state_dir: &Path) -> Option<PathBuf> {
 
 #[cfg(unix)]
 fn make(folder: &Path) -> io::Result<()> {
+    use std::fs;
     let own = std::env::current_exe()?;
     let link = folder.join("apply_patch");
     if fs::read_link(&link).is_ok_and(|target| target == own) {

@@ -230,8 +230,13 @@ impl Decoder {
     fn complete(&mut self, out: &mut Events) -> Result<Flow, ModelError> {
         let reason = self.finish.take().unwrap_or_default();
         let stopped_early = matches!(reason.as_str(), "length" | "max_tokens" | "content_filter");
+        let said = self.text.is_some();
         self.close_texts(stopped_early, out);
         match reason.as_str() {
+            // What was said stands, marked as cut.
+            "length" | "max_tokens" if said && self.calls.finish(&self.custom).is_empty() => {
+                return Ok(Flow::Done(ModelEvent::Completed { usage: self.usage, end_turn: None }));
+            }
             // A call that was cut must not run.
             _ if stopped_early => return Err(stopped(&self.endpoint, &reason)),
             "error" | "abort" | "network_error" => {

@@ -176,7 +176,7 @@ impl Decoder {
             "response.failed" | "error" => return Err(self.failed(event, data)),
             "response.incomplete" => {
                 let response = event.response.and_then(read::<Response<'_>>);
-                return Err(self.incomplete(response.as_ref(), out));
+                return self.incomplete(response.as_ref(), out);
             }
             "" if data.contains("\"error\"") => return Err(self.failed(event, data)),
             "" => return Ok(Flow::More),
@@ -236,7 +236,7 @@ impl Decoder {
             self.item(index, raw, out);
         }
         self.close_open(out, false);
-        let usage = response.usage.and_then(read::<WireUsage>).map(usage);
+        let usage = response.usage.and_then(read::<WireUsage>).map(usage_of);
         Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: response.end_turn }))
     }
 
@@ -259,7 +259,12 @@ impl Decoder {
     }
 
     /// The provider stopped the answer by a rule of its own; asking again would end in the same way.
-    fn incomplete(&mut self, response: Option<&Response<'_>>, out: &mut Events) -> ModelError {
+    /// What was said up to a limit of tokens stands, marked as cut.
+    fn incomplete(
+        &mut self,
+        response: Option<&Response<'_>>,
+        out: &mut Events,
+    ) -> Result<Flow, ModelError> {
         #[derive(Deserialize)]
         struct Details<'a> {
             #[serde(borrow)]
@@ -272,10 +277,18 @@ impl Decoder {
                 self.item(index, raw, out);
             }
         }
+        let said = self.done > 0 || self.open.values().any(|text| !text.is_empty());
         self.close_open(out, true);
         let details = response.and_then(|response| response.incomplete_details);
         let reason = details.and_then(read::<Details<'_>>).map(|details| details.reason);
-        stopped(&self.endpoint, reason.as_deref().unwrap_or("unknown"))
+        let reason = reason.as_deref().unwrap_or("unknown");
+        let limit = matches!(reason, "max_output_tokens" | "length" | "max_tokens");
+        if limit && said {
+            let usage = response.and_then(|response| response.usage);
+            let usage = usage.and_then(read::<WireUsage>).map(usage_of);
+            return Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }));
+        }
+        Err(stopped(&self.endpoint, reason))
     }
 }
 
@@ -320,7 +333,7 @@ impl Decode for Decoder {
             return Ok(Flow::More);
         }
         if response.status.as_deref() == Some("incomplete") {
-            return Err(self.incomplete(Some(&response), out));
+            return self.incomplete(Some(&response), out);
         }
         self.complete(Some(response), out)
     }
@@ -392,7 +405,7 @@ fn opaque(kind: &str, raw: &RawValue) -> Item {
     Item::Opaque(OpaqueItem { kind: kind.to_owned(), opaque })
 }
 
-fn usage(wire: WireUsage) -> Usage {
+fn usage_of(wire: WireUsage) -> Usage {
     let input = wire.input_tokens_details.unwrap_or_default();
     let output = wire.output_tokens_details.unwrap_or_default();
     Usage {

@@ -4,19 +4,13 @@ use crate::{
     args::TopArgs,
     errors::{CliError, CliResult},
     output, setup,
-    tree::{address, table},
+    tree::table,
 };
 use serde_json::Value;
-use std::{
-    fs,
-    io::{self, Read},
-    os::unix::net::UnixStream,
-    path::Path,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{fs, io, path::Path, process::ExitCode, time::Duration};
 
 /// How long a process has to answer.
+#[cfg(unix)]
 const DEADLINE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &TopArgs, config: &crate::args::ConfigArgs) -> CliResult {
@@ -84,11 +78,18 @@ fn ask_all(runtime_dir: &Path, pid: Option<u32>) -> Result<Vec<Value>, CliError>
     Ok(documents)
 }
 
+#[cfg(unix)]
 fn ask(path: &Path) -> io::Result<Value> {
     let folder = fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
-    let mut stream = UnixStream::connect(address(path, &folder))?;
+    let address = crate::tree::address(path, &folder);
+    let mut stream = std::os::unix::net::UnixStream::connect(address)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    io::Read::read_to_string(&mut stream, &mut text)?;
     serde_json::from_str(&text).map_err(io::Error::other)
+}
+
+#[cfg(not(unix))]
+fn ask(_: &Path) -> io::Result<Value> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "there is no `top` on this system yet"))
 }
