@@ -1,22 +1,20 @@
-//! A complete program around the library: one session, one prompt, what happens.
+//! A complete program around the library: one session, one prompt, what the model answers.
 
-use troupe::{
-    Opening, Setup, Troupe,
-    config::{LoadOptions, load},
-    types::{Event, Item, Op, Record},
-};
+use troupe::config::{LoadOptions, load};
+use troupe::types::{Event, Item, Op, Record};
+use troupe::{Opening, Setup, Troupe};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Commands are started through this very program.
-    troupe::run_if_launcher();
+    troupe::run_if_launcher(); // Commands are started through this very program.
     let cwd = std::env::current_dir()?;
     let mut options = LoadOptions::new(&cwd);
-    options.overrides = std::env::args().skip(1).collect();
+    options.overrides = std::env::args().skip(1).collect(); // such as model_provider=openai
     let loaded = load(&options)?;
-    let provider = loaded.config.model_provider.clone().unwrap_or_else(|| "openai".into());
-    let model = loaded.config.model.clone().unwrap_or_else(|| "gpt-5.5".into());
-    let settings = loaded.config.session_settings(&cwd, &provider, &model, 5, &loaded.places)?;
+    let (provider, model) = (&loaded.config.model_provider, &loaded.config.model);
+    let (provider, model) =
+        (provider.as_deref().unwrap_or("openai"), model.as_deref().unwrap_or("gpt-5.5"));
+    let settings = loaded.config.session_settings(&cwd, provider, model, 5, &loaded.places)?;
 
     let troupe = Troupe::start(Setup::new(&loaded));
     let conversation = troupe.open(Opening::new(settings)).await?;
@@ -26,15 +24,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Event::Durable(line) = event else { continue };
         match line.record {
             Record::ItemCompleted(body) => {
-                if let Item::Assistant(item) = body.item {
-                    println!("{}", item.text);
-                }
+                let Item::Assistant(item) = body.item else { continue };
+                println!("{}", item.text);
             }
             Record::TurnFinished(_) => break,
             _ => {}
         }
     }
-    conversation.close().await;
     troupe.stop().await;
     Ok(())
 }
