@@ -36,6 +36,9 @@ pub(crate) enum Lane {
     Bulk,
 }
 
+/// Room that an empty lane keeps. Ten thousand idle mailboxes hold little.
+const KEPT: usize = 8;
+
 pub(crate) struct LaneQueue<M> {
     queue: VecDeque<Envelope<M>>,
     high_water: usize,
@@ -54,7 +57,7 @@ impl<M> LaneQueue<M> {
     fn pop(&mut self) -> Option<Envelope<M>> {
         let envelope = self.queue.pop_front();
         // A burst must not leave its memory behind.
-        if self.queue.is_empty() && self.queue.capacity() > 64 {
+        if self.queue.is_empty() && self.queue.capacity() > KEPT {
             self.queue = VecDeque::new();
         }
         envelope

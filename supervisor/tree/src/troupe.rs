@@ -6,7 +6,8 @@ use crate::{
     session::{self, Making, Session},
 };
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use troupe_kit::{
@@ -35,6 +36,8 @@ pub struct Troupe {
     parts: Arc<Parts>,
     setup: Arc<Setup>,
     http: Http,
+    /// Connected so far, shared by all sessions.
+    providers: Arc<Mutex<HashMap<String, Arc<dyn Provider>>>>,
     started: Instant,
 }
 
@@ -88,6 +91,7 @@ impl Troupe {
             parts,
             http: Http::new(setup.http.clone()),
             setup: Arc::new(setup),
+            providers: Arc::default(),
             started: Instant::now(),
         }
     }
@@ -156,9 +160,15 @@ impl Troupe {
 
     fn provider(&self, opening: &Opening) -> Result<Arc<dyn Provider>, OpenError> {
         let id = &opening.settings.provider;
+        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(provider) = providers.get(id) {
+            return Ok(Arc::clone(provider));
+        }
         let endpoint = self.setup.endpoint(id).map_err(OpenError::Config)?;
-        troupe_providers::connect(&endpoint, &self.http)
-            .map_err(|error| OpenError::Config(error.to_string()))
+        let provider = troupe_providers::connect(&endpoint, &self.http)
+            .map_err(|error| OpenError::Config(error.to_string()))?;
+        providers.insert(id.clone(), Arc::clone(&provider));
+        Ok(provider)
     }
 
     async fn ask<T>(
