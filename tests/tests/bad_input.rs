@@ -1,0 +1,43 @@
+//! Places that cannot be used.
+
+use serde_json::json;
+use troupe_tests::{model_server::*, stage::Stage};
+
+#[test]
+fn a_home_that_cannot_be_written_ends_with_the_storage_code() {
+    let server = ModelServer::start(Script::always(say("never heard")));
+    let stage = Stage::new().with_model(&server).with_env("TROUPE_HOME", "/proc/troupe-home");
+    let finished = stage.troupe(["exec", "--json", "go"]).run();
+    finished.assert_code(9);
+    let last = finished.json_lines().pop().unwrap();
+    assert_eq!(last["type"], "turn.failed");
+    assert!(last["error"]["message"].as_str().unwrap().contains("/proc/troupe-home"), "{last}");
+    assert!(server.requests().is_empty(), "nothing is asked that cannot be written down");
+}
+
+#[test]
+fn a_directory_that_vanishes_is_told_to_the_model() {
+    let server = ModelServer::start(
+        Script::new()
+            .turn(call("shell", json!({ "command": "rmdir ../work/inner" })))
+            .turn(call("shell", json!({ "command": "true", "workdir": "inner" })))
+            .turn(call("read_file", json!({ "path": "inner/file" })))
+            .turn(say("I see")),
+    );
+    let stage = Stage::new().with_model(&server);
+    std::fs::create_dir(stage.work().join("inner")).unwrap();
+    stage.troupe(["exec", "--json", "-s", "danger-full-access", "go"]).run().assert_success();
+    let last = server.requests().pop().unwrap();
+    let outputs: Vec<String> = last.outputs().into_iter().map(|(_, text)| text).collect();
+    assert!(outputs[1].contains("does not exist"), "{outputs:#?}");
+    assert!(outputs[2].contains("inner"), "{outputs:#?}");
+}
+
+#[test]
+fn a_working_directory_that_is_none_is_named() {
+    let server = ModelServer::start(Script::always(say("never heard")));
+    let stage = Stage::new().with_model(&server);
+    let finished = stage.troupe(["exec", "--json", "-C", "no/such/place", "go"]).run();
+    finished.assert_code(3);
+    assert!(finished.stderr().contains("no/such/place"), "{}", finished.stderr());
+}
