@@ -49,7 +49,7 @@ pub fn parse(text: &str) -> Result<Patch, ParseError> {
     let lines = without_wrapper(&lines);
     check_frame(lines)?;
 
-    let mut cursor = Cursor { lines, at: 1, end: lines.len() - 1 };
+    let mut cursor = Cursor { lines, at: 1, end: end(lines) };
     let environment = environment(&mut cursor)?;
     let mut hunks = Vec::new();
     while let Some(line) = cursor.peek() {
@@ -102,6 +102,13 @@ fn check_frame(lines: &[&str]) -> Result<(), ParseError> {
         return Err(ParseError::Frame(format!("The last line of the patch must be '{END}'")));
     }
     Ok(())
+}
+
+/// The index of the end marker. Some models write it twice; the first of such a run counts.
+fn end(lines: &[&str]) -> usize {
+    let inside = &lines[1..lines.len() - 1];
+    let repeated = inside.iter().rev().take_while(|line| line.trim_end() == END).count();
+    lines.len() - 1 - repeated
 }
 
 fn environment(cursor: &mut Cursor) -> Result<Option<String>, ParseError> {

@@ -51,13 +51,26 @@ struct Head<'a> {
     body: &'a RawValue,
 }
 
+/// What every version has.
+#[derive(Deserialize)]
+struct Form {
+    v: u32,
+}
+
 impl Line {
     /// Reads a line (without or with its newline).
     ///
     /// # Errors
     /// When it is not JSON of the form, of a later version, or of an unknown kind.
     pub fn parse(text: &str) -> Result<Self, LineError> {
-        let head: Head<'_> = serde_json::from_str(text)?;
+        let head: Head<'_> = match serde_json::from_str(text) {
+            Ok(head) => head,
+            // A later version need not have our other fields.
+            Err(error) => {
+                let later = serde_json::from_str::<Form>(text).ok().filter(|form| form.v > FORMAT);
+                return Err(later.map_or(LineError::Form(error), |form| LineError::Version(form.v)));
+            }
+        };
         if head.v > FORMAT {
             return Err(LineError::Version(head.v));
         }
