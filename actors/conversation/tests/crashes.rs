@@ -5,18 +5,10 @@
 
 mod stage;
 
-use stage::{Beat, Stage, answer, call, calls, says};
+use stage::{Beat, Stage, answer, call, calls, outputs, says};
 use std::collections::HashSet;
 use troupe_kit::{Fault, Moment};
 use troupe_types::{Item, ModelRequest};
-
-fn outputs(request: &ModelRequest) -> usize {
-    let items = request.items.iter().rev();
-    items
-        .take_while(|item| !matches!(***item, Item::User(_)))
-        .filter(|item| matches!(***item, Item::Output(_)))
-        .count()
-}
 
 /// Two steps with several calls each, then an answer in parts.
 fn script(request: &ModelRequest) -> Vec<Beat> {

@@ -5,18 +5,9 @@
 mod stage;
 
 use insta::assert_debug_snapshot;
-use stage::{Beat, Log, Stage, answer, calls, cut, says, settings};
+use stage::{Beat, Log, Stage, answer, calls, cut, outputs, says, settings};
 use std::sync::{Arc, Mutex};
 use troupe_types::{Decision, Item, ModelRequest, Op, OpId, Record, SessionSettings};
-
-/// How many outputs the request holds since the last prompt.
-fn outputs(request: &ModelRequest) -> usize {
-    let items = request.items.iter().rev();
-    items
-        .take_while(|item| !matches!(***item, Item::User(_)))
-        .filter(|item| matches!(***item, Item::Output(_)))
-        .count()
-}
 
 /// Writes `a`, `b` and `c`, one at a time, then says so.
 fn three_steps(request: &ModelRequest) -> Vec<Beat> {

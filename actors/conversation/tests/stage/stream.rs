@@ -66,6 +66,15 @@ pub fn cut(mut beats: Vec<Beat>) -> Vec<Beat> {
     beats
 }
 
+/// How many outputs the request holds since the last prompt.
+pub fn outputs(request: &ModelRequest) -> usize {
+    let items = request.items.iter().rev();
+    items
+        .take_while(|item| !matches!(***item, Item::User(_)))
+        .filter(|item| matches!(***item, Item::Output(_)))
+        .count()
+}
+
 #[derive(Clone)]
 pub struct Args {
     pub beats: Vec<Beat>,
