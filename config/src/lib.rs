@@ -1,6 +1,6 @@
 //! The configuration: many sources, one typed value, and the place of everything.
 //!
-//! Every setting is in one table ([`keys`]), which checks what is written, suggests what was meant
+//! Every setting is in one table (`keys`), which checks what is written, suggests what was meant
 //! and makes the reference. Reading touches only files that exist and starts nothing.
 
 mod config;

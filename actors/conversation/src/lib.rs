@@ -1,6 +1,6 @@
 //! The conversation: the state machine of a session's turns.
 //!
-//! It owns what happens next, and nothing else: its state is a fold of the log ([`state`]), each
+//! It owns what happens next, and nothing else: its state is a fold of the log (`state`), each
 //! decision is a record that it appends, and what must not happen before the record is written
 //! (starting a stream, running a call, telling a front end) waits for the writer's answer. It is
 //! told by front ends, the writer, streams and tool execs; it tells the recorder and its supervisor.
