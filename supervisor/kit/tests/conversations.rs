@@ -76,6 +76,8 @@ fn ten_thousand_conversations_leave_nothing() {
         let company = Company::new(&kit, "root", Order::Reverse)
             .with(ChildSpec::supervisor("conversations", &conversations).build());
         let root = Root::start(company);
+        let empty = resident();
+        let mut first = 0;
         for half in [0, 1] {
             let (before, began) = (resident(), Instant::now());
             let mut actors = Vec::with_capacity(MANY);
@@ -92,6 +94,11 @@ fn ten_thousand_conversations_leave_nothing() {
             if half == 0 {
                 println!("{each} bytes each, {} a role", each / 3);
                 assert!(each < 36 * 1024, "{each} bytes per conversation");
+                first = resident().saturating_sub(empty);
+            } else {
+                // The second ten thousand live in what the first ones left.
+                let second = resident().saturating_sub(empty);
+                assert!(second <= first + first / 4, "{first} bytes, then {second}");
             }
             assert_eq!(live.load(Ordering::SeqCst), 2 * i64::try_from(MANY).unwrap());
             assert_eq!(conversations.alive().len(), MANY);

@@ -13,6 +13,7 @@
 mod common;
 
 mod commit;
+mod faults;
 mod mailboxes;
 mod places;
 mod policies;
