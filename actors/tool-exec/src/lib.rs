@@ -6,10 +6,12 @@
 //! dies with it, and the conversation says that the call is lost.
 
 mod finish;
+mod news;
 pub mod output;
 mod patching;
 mod prepare;
 mod process;
+mod reading;
 mod spill;
 pub mod tools;
 
@@ -65,8 +67,10 @@ pub struct Args {
 enum State {
     /// Something that changes nothing outside runs, or nothing yet.
     Begun,
-    /// Policy or a person decides.
+    /// Policy decides.
     Deciding,
+    /// A person decides.
+    Asking,
     /// The record of the start is under way.
     Recording {
         /// Without the sandbox.
@@ -177,7 +181,10 @@ impl ToolExec {
             Verdict::Allow => self.record(false, cx),
             Verdict::AllowOutside => self.record(true, cx),
             // A person takes what time it takes.
-            Verdict::Ask(ask) => self.tell(ToolFact::Asked(ask.clone()), cx),
+            Verdict::Ask(ask) => {
+                self.state = State::Asking;
+                self.tell(ToolFact::Asked(ask.clone()), cx);
+            }
             Verdict::Deny(reason) => {
                 let finished = self.failed(ErrorClass::Denied, reason.clone());
                 self.finish(finished, cx);
@@ -186,7 +193,8 @@ impl ToolExec {
     }
 
     fn on_answered(&mut self, decision: &Decision, cx: &mut Cx) {
-        if !matches!(self.state, State::Deciding) {
+        // A tool exec that was begun again may get the answer before it has asked again.
+        if !matches!(self.state, State::Deciding | State::Asking) {
             return;
         }
         self.due = None;
@@ -195,8 +203,11 @@ impl ToolExec {
                 self.record(self.prepared.leaves_sandbox(), cx);
             }
             Decision::Denied { reason } => {
-                let reason = format!("the user said no: {reason}");
-                let finished = self.failed(ErrorClass::Denied, reason);
+                let text = match reason.trim() {
+                    "" => "the user said no".to_owned(),
+                    reason => format!("the user said no: {reason}"),
+                };
+                let finished = self.failed(ErrorClass::Denied, text);
                 self.finish(finished, cx);
             }
             Decision::Abort => self.on_cancel(cx),

@@ -1,7 +1,7 @@
 //! Patches: checked as a whole before anybody is asked, applied when the start is written down.
 
 use crate::{finish, prepare::Prepared};
-use std::{path::PathBuf, sync::Arc};
+use std::{path::Path, sync::Arc};
 use tokio::{task::spawn_blocking, time::Instant};
 use troupe_patch::{ChangeKind, FileChange, Plan, RealFileSystem};
 use troupe_types::{CallDetail, CallFinished, CallId, ErrorClass, FileChanged, Outcome};
@@ -12,16 +12,15 @@ pub(crate) struct Patch {
     pub(crate) plan: Arc<Plan>,
 }
 
-/// Checks a patch against the files.
-pub(crate) async fn check(text: String, cwd: PathBuf) -> Prepared {
-    let work = move || {
-        let patch = troupe_patch::parse(&text).map_err(|error| error.to_string())?;
-        troupe_patch::plan(&patch, &cwd, &RealFileSystem).map_err(|error| error.to_string())
-    };
-    match spawn_blocking(work).await {
-        Ok(Ok(plan)) => Prepared::Patch(Patch { plan: Arc::new(plan) }),
-        Ok(Err(text)) => Prepared::Refused(ErrorClass::Tool, text),
-        Err(error) => Prepared::Refused(ErrorClass::Internal, format!("the patch: {error}")),
+/// Checks a patch against the files. Blocks.
+pub(crate) fn check(text: &str, cwd: &Path) -> Prepared {
+    let patch = troupe_patch::parse(text).map_err(|error| error.to_string());
+    let plan = patch.and_then(|patch| {
+        troupe_patch::plan(&patch, cwd, &RealFileSystem).map_err(|error| error.to_string())
+    });
+    match plan {
+        Ok(plan) => Prepared::Patch(Patch { plan: Arc::new(plan) }),
+        Err(text) => Prepared::Refused(ErrorClass::Tool, text),
     }
 }
 

@@ -5,9 +5,10 @@ use crate::{
     patching::{self, Patch},
     tools::{self, SandboxPermissions, ToolCall},
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
+use tokio::task::spawn_blocking;
 use troupe_messages::Question;
-use troupe_types::{CallDetail, ErrorClass, PlanUpdated};
+use troupe_types::{CallDetail, ErrorClass, PlanUpdated, SessionSettings};
 
 /// A call that is ready.
 #[derive(Debug, Clone)]
@@ -34,40 +35,57 @@ pub(crate) struct Shell {
     pub(crate) escalate: Option<String>,
 }
 
+/// Reads the call's arguments and checks its patch.
 pub(crate) async fn prepare(args: &Args) -> Prepared {
     let call = match tools::parse(&args.call) {
         Ok(call) => call,
-        Err(refusal) => return Prepared::Refused(ErrorClass::Tool, refusal.to_string()),
+        Err(refusal) => return refused(refusal.to_string()),
     };
-    match call {
-        ToolCall::Plan(plan) => Prepared::Plan(tools::plan_updated(args.call.call, plan)),
-        ToolCall::Patch(text) => patching::check(text, args.settings.cwd.clone()).await,
-        ToolCall::Shell(shell) => prepare_shell(args, shell).await,
+    let (id, settings) = (args.call.call, Arc::clone(&args.settings));
+    let shell_path = Arc::clone(&args.shell);
+    // Files are looked at, so it may take its time.
+    let work = move || match call {
+        ToolCall::Plan(plan) => Prepared::Plan(tools::plan_updated(id, plan)),
+        ToolCall::Patch(text) => patching::check(&text, &settings.cwd),
+        ToolCall::Shell(shell) => prepare_shell(&settings, &shell_path, shell),
         look => Prepared::Look(look),
-    }
+    };
+    spawn_blocking(work).await.unwrap_or_else(|error| {
+        Prepared::Refused(ErrorClass::Internal, format!("the call could not be read: {error}"))
+    })
 }
 
-async fn prepare_shell(args: &Args, shell: tools::ShellArgs) -> Prepared {
-    let base = &args.settings.cwd;
-    let cwd =
+fn refused(text: String) -> Prepared {
+    Prepared::Refused(ErrorClass::Tool, text)
+}
+
+fn prepare_shell(
+    settings: &SessionSettings,
+    shell_path: &str,
+    shell: tools::ShellArgs,
+) -> Prepared {
+    let base = &settings.cwd;
+    let mut cwd =
         shell.workdir.as_deref().map_or_else(|| base.clone(), |dir| tools::resolve(base, dir));
     if troupe_patch::is_bare_patch(&shell.command) {
-        let text = "this is a patch, not a command: call apply_patch with it";
-        return Prepared::Refused(ErrorClass::Tool, text.to_owned());
+        return refused("this is a patch, not a command: call apply_patch with it".to_owned());
     }
-    if let Some(found) = troupe_patch::intercept(&shell.command) {
-        let cwd = found.cd.map_or_else(|| cwd.clone(), |cd| cwd.join(cd));
-        return patching::check(found.patch, cwd).await;
+    let patch = troupe_patch::intercept(&shell.command);
+    if let Some(cd) = patch.as_ref().and_then(|patch| patch.cd.as_ref()) {
+        cwd.push(cd);
     }
     if !cwd.is_dir() {
-        let text = format!("the directory {} does not exist", cwd.display());
-        return Prepared::Refused(ErrorClass::Tool, text);
+        let why = if cwd.exists() { "is not a directory" } else { "does not exist" };
+        return refused(format!("the directory {} {why}", cwd.display()));
     }
-    let flag = if args.settings.login_shell { "-lc" } else { "-c" };
+    if let Some(found) = patch {
+        return patching::check(&found.patch, &cwd);
+    }
+    let flag = if settings.login_shell { "-lc" } else { "-c" };
     let escalate = (shell.sandbox_permissions == SandboxPermissions::RequireEscalated)
         .then(|| shell.justification.unwrap_or_else(|| "no reason given".to_owned()));
     Prepared::Shell(Shell {
-        argv: vec![args.shell.to_string(), flag.to_owned(), shell.command],
+        argv: vec![shell_path.to_owned(), flag.to_owned(), shell.command],
         cwd,
         timeout_ms: shell.timeout_ms,
         escalate,

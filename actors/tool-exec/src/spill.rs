@@ -1,65 +1,134 @@
 //! The whole output of a call, kept in a file beside the log.
+//!
+//! Files are written by short jobs on blocking threads, one at a time, so that a slow disk slows
+//! the process's output ([`Spill::has_room`]) and nothing else. At most [`WAITING`] bytes wait,
+//! and as many are being written.
 
+use crate::output::Kept;
 use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
+use tokio::task::{JoinHandle, spawn_blocking};
 
 /// Outputs up to this size are not kept in a file; in bytes.
 const SMALL: usize = 16 * 1024;
 /// What is kept of an output at most, in bytes.
 const MOST: u64 = 64 * 1024 * 1024;
+/// What may wait to be written, in bytes, before the next part of the output is read.
+const WAITING: usize = 256 * 1024;
 
 /// Keeps an output once it is long. A failure to write is noted and breaks nothing.
 pub(crate) struct Spill {
-    path: PathBuf,
-    /// What came before there was a file.
-    small: Vec<u8>,
+    path: Arc<Path>,
+    /// What came and is not written; all of it while the output is small.
+    waiting: Vec<u8>,
+    /// What came so far, up to [`MOST`].
+    taken: u64,
+    /// More came than is kept.
+    more: bool,
     file: Option<File>,
-    written: u64,
+    writing: Option<JoinHandle<io::Result<File>>>,
+    begun: bool,
     failed: Option<String>,
 }
 
 impl Spill {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, small: Vec::new(), file: None, written: 0, failed: None }
+        Self {
+            path: path.into(),
+            waiting: Vec::new(),
+            taken: 0,
+            more: false,
+            file: None,
+            writing: None,
+            begun: false,
+            failed: None,
+        }
     }
 
+    /// Takes the next part of the output. Never waits.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.file.is_none() && self.small.len() + bytes.len() <= SMALL {
-            return self.small.extend_from_slice(bytes);
-        }
-        if self.failed.is_some() || self.written >= MOST {
+        if self.failed.is_some() {
             return;
         }
-        if let Err(error) = self.write(bytes) {
-            tracing::warn!(%error, path = %self.path.display(), "an output is not kept");
-            self.failed = Some(error.to_string());
+        let room = usize::try_from(MOST - self.taken).unwrap_or(usize::MAX);
+        self.more |= bytes.len() > room;
+        let bytes = &bytes[..bytes.len().min(room)];
+        self.taken += bytes.len() as u64;
+        self.waiting.extend_from_slice(bytes);
+        if self.begun || self.waiting.len() > SMALL {
+            self.write();
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let file = self.file.insert(create(&self.path)?);
-                let small = std::mem::take(&mut self.small);
-                file.write_all(&small)?;
-                self.written = small.len() as u64;
-                file
-            }
-        };
-        let room = usize::try_from(MOST - self.written.min(MOST)).unwrap_or(usize::MAX);
-        let bytes = &bytes[..bytes.len().min(room)];
-        file.write_all(bytes)?;
-        self.written += bytes.len() as u64;
-        Ok(())
+    /// Whether the next part of the output may be read.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING
     }
 
-    /// The file, if there is one that is whole so far as it goes.
-    pub(crate) fn kept_in(&self) -> Option<&Path> {
-        (self.file.is_some() && self.failed.is_none()).then_some(&self.path)
+    /// Whether a part of it is being written.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Waits until the part that is being written is written, and goes on with the next one.
+    /// Cancel-safe.
+    pub(crate) async fn written(&mut self) {
+        let Some(writing) = &mut self.writing else { return };
+        let result = writing.await;
+        self.writing = None;
+        match result.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(file) => {
+                self.file = Some(file);
+                self.write();
+            }
+            Err(error) => self.fail(&error.to_string()),
+        }
+    }
+
+    /// Waits until all of it is written. Cancel-safe.
+    pub(crate) async fn finish(&mut self) {
+        while self.is_writing() {
+            self.written().await;
+        }
+    }
+
+    /// What became of it; nothing for a small output.
+    pub(crate) fn kept(&self) -> Option<Kept<'_>> {
+        match &self.failed {
+            Some(reason) => Some(Kept::Failed(reason)),
+            None if !self.begun => None,
+            None if self.is_writing() => Some(Kept::Failed("the disk is too slow")),
+            None if self.more => Some(Kept::Start(&self.path, MOST)),
+            None => Some(Kept::Whole(&self.path)),
+        }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        tracing::warn!(reason, path = %self.path.display(), "an output is not kept");
+        self.failed = Some(reason.to_owned());
+        self.waiting = Vec::new();
+    }
+
+    /// Starts to write what waits, unless a part is being written.
+    fn write(&mut self) {
+        if self.writing.is_some() || self.waiting.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.waiting);
+        let (file, path) = (self.file.take(), Arc::clone(&self.path));
+        self.begun = true;
+        self.writing = Some(spawn_blocking(move || {
+            let mut file = match file {
+                Some(file) => file,
+                None => create(&path)?,
+            };
+            file.write_all(&bytes)?;
+            Ok(file)
+        }));
     }
 }
 

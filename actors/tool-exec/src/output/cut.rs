@@ -66,7 +66,7 @@ pub(crate) fn partial_char(bytes: &[u8]) -> usize {
 }
 
 /// How many bytes at the start of `bytes` belong to a character that began before them.
-pub(super) fn orphaned(bytes: &[u8]) -> usize {
+pub(crate) fn orphaned(bytes: &[u8]) -> usize {
     bytes.iter().take(3).take_while(|byte| matches!(byte, 0x80..=0xBF)).count()
 }
 

@@ -12,9 +12,9 @@ mod shell;
 mod tests;
 
 pub use cut::{BYTES_PER_TOKEN, truncate_text};
-pub(crate) use cut::{partial_char, start_of};
+pub(crate) use cut::{orphaned, partial_char, start_of};
 pub use head_tail::{CAPTURE_BYTES, HeadTail, Rendered};
-pub use shell::{CommandEnd, ShellReport, shell_text};
+pub use shell::{CommandEnd, Kept, ShellReport, shell_text};
 
 /// The tokens of one output where nothing else is configured.
 pub const DEFAULT_OUTPUT_TOKENS: usize = 10_000;

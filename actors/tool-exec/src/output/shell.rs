@@ -1,7 +1,11 @@
 //! The text of a finished command.
 
 use super::HeadTail;
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    path::Path,
+    time::Duration,
+};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +44,31 @@ pub struct ShellReport<'a> {
     pub strays: u32,
     /// What it wrote.
     pub output: &'a HeadTail,
-    /// The file that keeps everything it wrote, if there is one; named when text is left out.
-    pub kept_in: Option<&'a Path>,
+    /// What became of everything it wrote, if that was much; told when text is left out.
+    pub kept: Option<Kept<'a>>,
+}
+
+/// Where everything that a command wrote is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// In this file.
+    Whole(&'a Path),
+    /// In this file, as far as its first so many bytes.
+    Start(&'a Path, u64),
+    /// Nowhere, for this reason.
+    Failed(&'a str),
+}
+
+impl fmt::Display for Kept<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(path) => write!(f, "Whole output: {}", path.display()),
+            Self::Start(path, bytes) => {
+                write!(f, "First {} MiB of the output: {}", bytes >> 20, path.display())
+            }
+            Self::Failed(reason) => write!(f, "The whole output could not be kept: {reason}"),
+        }
+    }
 }
 
 /// The text the model is shown, with at most `tokens` tokens of output:
@@ -64,8 +91,8 @@ pub fn shell_text(report: &ShellReport<'_>, tokens: usize) -> String {
     let _ = writeln!(text, "Wall time: {:.1} seconds", report.wall.as_secs_f64());
     if rendered.truncated {
         let _ = writeln!(text, "Total output lines: {}", rendered.total_lines);
-        if let Some(path) = report.kept_in {
-            let _ = writeln!(text, "Whole output: {}", path.display());
+        if let Some(kept) = report.kept {
+            let _ = writeln!(text, "{kept}");
         }
     }
     match report.strays {

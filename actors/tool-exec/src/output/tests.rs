@@ -1,7 +1,7 @@
 //! The bounded output against its plain definition.
 
 use super::{
-    CommandEnd, HeadTail, ShellReport,
+    CommandEnd, HeadTail, Kept, ShellReport,
     cut::{partial_char, start_of},
     shell_text, truncate_text,
 };
@@ -142,8 +142,8 @@ fn memory_stays_within_the_budget() {
 }
 
 fn report(output: &HeadTail, end: CommandEnd, strays: u32) -> ShellReport<'_> {
-    let kept_in = Some(Path::new("/tmp/out.log"));
-    ShellReport { end, wall: Duration::from_millis(1234), strays, output, kept_in }
+    let kept = Some(Kept::Whole(Path::new("/tmp/out.log")));
+    ShellReport { end, wall: Duration::from_millis(1234), strays, output, kept }
 }
 
 #[test]
@@ -181,4 +181,14 @@ fn a_truncated_command_names_its_lines_and_the_file() {
         shell_text(&report(&long, CommandEnd::Exited(1), 0), 4),
         "Exit code: 1\nWall time: 1.2 seconds\nTotal output lines: 100\nWhole output: /tmp/out.log\nOutput:\n01234567…271 tokens truncated…3456789\n"
     );
+}
+
+#[test]
+fn what_became_of_a_long_output() {
+    let path = Path::new("/tmp/out.log");
+    assert_eq!(Kept::Whole(path).to_string(), "Whole output: /tmp/out.log");
+    let start = Kept::Start(path, 64 << 20);
+    assert_eq!(start.to_string(), "First 64 MiB of the output: /tmp/out.log");
+    let failed = Kept::Failed("the disk is full");
+    assert_eq!(failed.to_string(), "The whole output could not be kept: the disk is full");
 }

@@ -1,0 +1,132 @@
+//! Processes: one whose strings the test pulls, and a real one.
+
+use std::{
+    process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, DuplexStream, duplex},
+    process::{Child, Command},
+    sync::{oneshot, watch},
+};
+use troupe_messages::{LaunchOrder, ProcessExit, Running};
+use troupe_types::OutputStream;
+
+/// A process whose strings the test pulls.
+pub(crate) struct Puppet {
+    pub(crate) stdout: Option<DuplexStream>,
+    pub(crate) stderr: Option<DuplexStream>,
+    exit: Option<oneshot::Sender<ProcessExit>>,
+    /// How often it was killed.
+    pub(crate) kills: Arc<AtomicU32>,
+    killed: watch::Receiver<bool>,
+    dropped: watch::Receiver<bool>,
+}
+
+/// Says when the last part of a process is dropped.
+struct Guard(watch::Sender<bool>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Puppet {
+    /// A process that will leave `strays` others behind.
+    pub(crate) fn new(strays: u32) -> (Self, Running) {
+        let (stdout, out) = duplex(64 * 1024);
+        let (stderr, err) = duplex(64 * 1024);
+        let (exit, exited) = oneshot::channel();
+        let (tell_killed, killed) = watch::channel(false);
+        let (tell_dropped, dropped) = watch::channel(false);
+        let kills = Arc::new(AtomicU32::new(0));
+        let guard = Arc::new(Guard(tell_dropped));
+        let (counted, held) = (Arc::clone(&kills), Arc::clone(&guard));
+        let running = Running {
+            output: vec![
+                (OutputStream::Stdout, Box::new(out) as Box<dyn AsyncRead + Send + Unpin>),
+                (OutputStream::Stderr, Box::new(err)),
+            ],
+            exit: Box::pin(async move {
+                let _held = guard;
+                exited.await.unwrap_or(ProcessExit::Lost)
+            }),
+            kill: Arc::new(move || {
+                let _held = &held;
+                counted.fetch_add(1, Ordering::SeqCst);
+                tell_killed.send_replace(true);
+                strays
+            }),
+        };
+        let (stdout, stderr) = (Some(stdout), Some(stderr));
+        (Self { stdout, stderr, exit: Some(exit), kills, killed, dropped }, running)
+    }
+
+    pub(crate) async fn print(&mut self, bytes: &[u8]) {
+        super::stage::within(self.stdout.as_mut().unwrap().write_all(bytes)).await.unwrap();
+    }
+
+    pub(crate) async fn print_error(&mut self, bytes: &[u8]) {
+        super::stage::within(self.stderr.as_mut().unwrap().write_all(bytes)).await.unwrap();
+    }
+
+    /// Its leader ends; its outputs stay open, as they do while children live.
+    pub(crate) fn exit(&mut self, exit: ProcessExit) {
+        let _gone = self.exit.take().unwrap().send(exit);
+    }
+
+    /// Everything of it ends.
+    pub(crate) fn end(&mut self, exit: ProcessExit) {
+        (self.stdout, self.stderr) = (None, None);
+        self.exit(exit);
+    }
+
+    /// Waits until it is killed.
+    pub(crate) async fn killed(&mut self) {
+        super::stage::within(self.killed.wait_for(|killed| *killed)).await.unwrap();
+    }
+
+    /// Waits until nobody holds it any more.
+    pub(crate) async fn dropped(&mut self) {
+        super::stage::within(self.dropped.wait_for(|dropped| *dropped)).await.unwrap();
+    }
+}
+
+/// Starts what was ordered, for real.
+#[expect(clippy::disallowed_methods, reason = "a test that stands in for sandbox")]
+pub(crate) fn real(order: &LaunchOrder) -> Running {
+    let mut child = Command::new(&order.argv[0])
+        .args(&order.argv[1..])
+        .current_dir(&order.cwd)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let (kill, order_to_kill) = watch::channel(false);
+    Running {
+        output: vec![
+            (OutputStream::Stdout, Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>),
+            (OutputStream::Stderr, Box::new(stderr)),
+        ],
+        exit: Box::pin(exit_of(child, order_to_kill)),
+        kill: Arc::new(move || {
+            kill.send_replace(true);
+            0
+        }),
+    }
+}
+
+async fn exit_of(mut child: Child, mut order_to_kill: watch::Receiver<bool>) -> ProcessExit {
+    tokio::select! {
+        status = child.wait() => ProcessExit::Code(status.unwrap().code().unwrap()),
+        _ = order_to_kill.wait_for(|kill| *kill) => ProcessExit::Lost,
+    }
+}
