@@ -207,6 +207,7 @@ impl LogFile {
         lines: &[Line],
         durability: Durability,
     ) -> Result<Vec<Appended>, StorageFault> {
+        let before = (self.len, self.next_seq);
         let appended = self.write_whole(lines).map_err(|error| {
             self.cut_back();
             self.refuse(fault_of(&self.path.file(), "be written", &error))
@@ -215,6 +216,9 @@ impl LogFile {
             && let Err(error) = self.sync()
         {
             self.read_only = true;
+            // These lines are refused, so they must not be read either.
+            (self.len, self.next_seq) = before;
+            self.cut_back();
             let mut fault = fault_of(&self.path.file(), "be synced", &error);
             fault.kind = FaultKind::ReadOnly;
             fault.message.push_str("; the session is read-only from here on");

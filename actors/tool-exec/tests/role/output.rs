@@ -82,7 +82,7 @@ async fn characters_are_shown_whole_and_bad_bytes_replaced() {
 }
 
 #[tokio::test]
-async fn a_flood_is_shown_while_it_lasts_at_a_bounded_rate() {
+async fn a_flood_is_shown_while_it_lasts() {
     let mut stage = Scene::new("shell", &json!({"command": "yes"})).begin();
     stage.reach_launch().await;
     let mut reader = stage.progress.subscribe();
@@ -90,14 +90,12 @@ async fn a_flood_is_shown_while_it_lasts_at_a_bounded_rate() {
     // There is always more of it.
     running.output[0].1 = Box::new(tokio::io::repeat(b'y'));
     stage.launched(running);
-    let began = Instant::now();
     let mut end = 0;
     for _ in 0..5 {
         let (_, offset, text) = shown(&mut reader).await;
         assert!(text.len() <= 8 * 1024 && offset >= end, "{} at {offset}", text.len());
         end = offset + text.len() as u64;
     }
-    assert!(began.elapsed() >= Duration::from_millis(150), "shown too often");
     stage.tell(ToolMessage::Cancel);
     process.killed().await;
     let finished = stage.finished().await;

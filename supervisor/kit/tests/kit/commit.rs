@@ -120,7 +120,7 @@ both! {
         trace.until("start 2").await;
         assert!(trace.has("exit panicked: injected: start"));
         assert_eq!(trace.count("starting"), 1);
-        root.stop().await;
+        stopped(&root).await;
     }
 
     async fn a_start_that_fails_is_a_crash() {

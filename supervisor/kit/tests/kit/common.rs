@@ -114,6 +114,21 @@ async fn real_timeout<T>(what: impl Future<Output = T>) -> Option<T> {
     result
 }
 
+/// Waits for what is to happen; panics if it does not.
+pub async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    real_timeout(wait).await.unwrap_or_else(|| panic!("never: {what}"))
+}
+
+/// Stops a company.
+pub async fn stopped(root: &Root) -> Exit {
+    in_time("the company has stopped", root.stop()).await
+}
+
+/// Waits for the end of a company that ends by itself.
+pub async fn ended(root: &Root) -> Exit {
+    in_time("the company has ended", root.ended()).await
+}
+
 /// Yields until it is so.
 pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
@@ -289,7 +304,7 @@ impl Stage {
     }
 
     pub async fn stop(self) {
-        assert_eq!(self.root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&self.root).await, Exit::Normal);
         assert_eq!(self.live.load(Ordering::SeqCst), 0);
     }
 }

@@ -15,7 +15,7 @@ async fn strikes(role: &str) -> bool {
     let root = Root::start(company);
     worker.tell(Say::Note(1)).unwrap();
     trace.until("note 1").await;
-    root.stop().await;
+    stopped(&root).await;
     !kit.faults.landed().is_empty()
 }
 

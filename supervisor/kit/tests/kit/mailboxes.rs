@@ -148,7 +148,7 @@ both! {
         // A producer that waits for a permit is told as well, and so is a queued call.
         let waiting = toy.offer(Say::Note(2));
         let kept = toy.call(PATIENCE, Say::AskKeep);
-        let (waiting, kept, _) = tokio::join!(waiting, kept, stage.root.stop());
+        let (waiting, kept, _) = tokio::join!(waiting, kept, stopped(&stage.root));
         assert_eq!(waiting, Err(Refused));
         assert!(matches!(kept, Err(CallError::Restarted | CallError::Closed)));
         assert_eq!(toy.phase(), Phase::Closed);
@@ -178,7 +178,7 @@ both! {
         let root = Root::start(Company::new(&kit, "root", Order::Reverse).with(spec));
         trace.until("note 2").await;
         assert_eq!(trace.after("note "), ["1", "2"]);
-        root.stop().await;
+        stopped(&root).await;
     }
 }
 

@@ -151,7 +151,7 @@ async fn a_slow_drop_of_a_start_delays_the_exit() {
     let stage = Stage::new::<false>(4, script, |spec| spec);
     stage.trace.until("task polled").await;
     let root = stage.root.clone();
-    let stopping = tokio::spawn(async move { root.stop().await });
+    let stopping = tokio::spawn(async move { stopped(&root).await });
     stage.trace.until("task dropping").await;
     assert!(stage.trace.after("exit ").is_empty());
     assert!(!stopping.is_finished() && !stage.root.is_over());

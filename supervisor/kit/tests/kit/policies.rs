@@ -82,7 +82,7 @@ both! {
         company.mailbox().tell(add).unwrap();
         assert_eq!(ask(&again, 5).await, 5);
         assert_eq!(root.view().find("b").unwrap().last_error, None);
-        assert_eq!(root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&root).await, Exit::Normal);
     }
 
     /// The first, the middle and the last child fail too often; the others are stopped in order.
@@ -110,7 +110,7 @@ both! {
                 trace.until(&format!("{name} start 1")).await;
             }
             target.unwrap().tell(Say::Boom(1)).unwrap();
-            let Exit::GaveUp(why) = root.ended().await else { panic!("{failing}") };
+            let Exit::GaveUp(why) = ended(&root).await else { panic!("{failing}") };
             assert!(why.starts_with(&format!("{failing} panicked: boom 1")), "{why}");
             let stops: Vec<_> =
                 trace.all().iter().filter_map(|e| e.strip_suffix(" stop").map(str::to_owned)).collect();
@@ -144,7 +144,7 @@ both! {
             let root = Root::start(company);
             toy.tell(Say::Boom(1)).unwrap();
             if give_up == GiveUp::Escalate {
-                assert!(matches!(root.ended().await, Exit::GaveUp(why) if why.starts_with("middle gave up: toy")));
+                assert!(matches!(ended(&root).await, Exit::GaveUp(why) if why.starts_with("middle gave up: toy")));
                 continue;
             }
             eventually("it is closed", || middle.mailbox().phase() == Phase::Closed).await;
@@ -158,7 +158,7 @@ both! {
                 let error = view.unwrap().last_error.clone().unwrap();
                 assert!(error.starts_with("gave up: toy panicked: boom 1"), "{error}");
             }
-            assert_eq!(root.stop().await, Exit::Normal);
+            assert_eq!(stopped(&root).await, Exit::Normal);
         }
     }
 }
@@ -223,6 +223,6 @@ async fn restarts_outside_the_window_are_forgotten() {
     }
     stage.trace.until("start 20").await;
     stage.toy.tell(Say::Boom(20)).unwrap();
-    let exit = stage.root.ended().await;
+    let exit = ended(&stage.root).await;
     assert!(matches!(&exit, Exit::GaveUp(why) if why.contains("boom 20")), "{exit:?}");
 }

@@ -4,7 +4,7 @@ use crate::common::*;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use troupe_kit::{
-    ChildSpec, Company, Exit, Kit, Mailbox, Order, Phase, Reply, Root, SupervisorMessage,
+    Backoff, ChildSpec, Company, Exit, Kit, Mailbox, Order, Phase, Reply, Root, SupervisorMessage,
 };
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -35,7 +35,7 @@ both! {
         let trace = Trace::default();
         let root = Root::start(trio(&Kit::default(), &trace, Order::Reverse, |script| script));
         all_started(&trace).await;
-        assert_eq!(root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&root).await, Exit::Normal);
         let end: Vec<String> = NAMES
             .iter()
             .rev()
@@ -43,7 +43,7 @@ both! {
             .collect();
         let all = trace.all();
         assert_eq!(all[all.len() - 9..], end);
-        assert_eq!(root.stop().await, Exit::Normal, "a second stop finds it over");
+        assert_eq!(stopped(&root).await, Exit::Normal, "a second stop finds it over");
     }
 
     /// None of them stops before all were told.
@@ -62,7 +62,7 @@ both! {
             ..script
         }));
         all_started(&trace).await;
-        assert_eq!(root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&root).await, Exit::Normal);
         for name in NAMES {
             assert_eq!(trace.count(&format!("{name} exit stopped")), 1);
         }
@@ -75,14 +75,14 @@ both! {
         };
         let stage = Stage::new::<false>(1, script, |spec| spec);
         stage.trace.until("starting").await;
-        assert_eq!(stage.root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&stage.root).await, Exit::Normal);
         assert_eq!(stage.trace.all(), ["starting", "exit stopped"]);
     }
 
     async fn a_stop_before_anything_has_started() {
         let trace = Trace::default();
         let root = Root::start(trio(&Kit::default(), &trace, Order::Reverse, |script| script));
-        assert_eq!(root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&root).await, Exit::Normal);
         for name in NAMES {
             assert_eq!(trace.after(&format!("{name} exit ")).len(), 1, "{:?}", trace.all());
         }
@@ -142,7 +142,7 @@ both! {
                 trace.until(&format!("{name} exit stopped")).await;
             }
         };
-        tokio::join!(end, root.stop());
+        tokio::join!(end, stopped(&root));
         assert!(supervisor.tell(late("closed")).is_err());
         for name in ["twice", "ending", "closed"] {
             assert_eq!(trace.after(&format!("{name} ")), ["exit killed"]);
@@ -157,19 +157,19 @@ both! {
         all_started(&trace).await;
         let (message, gone) = remove("b");
         supervisor.tell(message).unwrap();
-        gone.await.unwrap();
+        in_time("the child is gone", gone).await.unwrap();
         assert_eq!(trace.count("b exit stopped"), 1);
         assert!(root.view().find("b").is_none());
         let (message, gone) = remove("b");
         supervisor.tell(message).unwrap();
-        gone.await.unwrap();
+        in_time("the child is gone", gone).await.unwrap();
         assert_eq!(company.alive().len(), 2);
         // Under the same name with a new mailbox it may come back.
         let b = Mailbox::new(&kit, "root/b", 1);
         let script = Script { name: "new ".into(), trace: trace.clone(), ..Script::default() };
         supervisor.tell(SupervisorMessage::add(spec::<false>("b", &b, script).build())).unwrap();
         assert_eq!(ask(&b, 1).await, 1);
-        root.stop().await;
+        stopped(&root).await;
     }
 
     /// A mailbox is closed for good: a spec that brings it again never runs.
@@ -178,7 +178,7 @@ both! {
         let supervisor = stage.company.mailbox().clone();
         let (message, gone) = remove("toy");
         supervisor.tell(message).unwrap();
-        gone.await.unwrap();
+        in_time("the child is gone", gone).await.unwrap();
         let script = Script { name: "again ".into(), trace: stage.trace.clone(), ..Script::default() };
         let again = spec::<false>("toy", &stage.toy, script).build();
         supervisor.tell(SupervisorMessage::add(again)).unwrap();
@@ -187,27 +187,32 @@ both! {
         assert!(alive.is_empty());
         assert!(stage.root.view().handled < 10, "it does not try for ever");
         assert_eq!(stage.trace.after("again "), ["exit killed"]);
-        stage.root.stop().await;
+        stopped(&stage.root).await;
     }
 
-    /// Two specs for one mailbox: the second waits until the place is free.
+    /// Two specs for one mailbox: the second waits until the place is free, and then is started.
     async fn a_taken_place_is_waited_for() {
-        let stage = Stage::plain(1);
-        stage.trace.until("start 1").await;
-        let script = Script { name: "second ".into(), trace: stage.trace.clone(), ..Script::default() };
+        let hour = Duration::from_secs(3600);
+        let slow = Backoff { first: hour, max: hour, ..Backoff::DEFAULT };
+        let stage = Stage::new::<false>(1, Script::default(), |spec| spec.backoff(slow));
+        stage.toy.tell(Say::Boom(1)).unwrap();
+        stage.trace.until("start 2").await; // The next restart waits.
+        let script = Script {
+            name: "second ".into(),
+            trace: stage.trace.clone(),
+            live: Arc::clone(&stage.live),
+            ..Script::default()
+        };
         let second = spec::<false>("second", &stage.toy, script).build();
         stage.company.mailbox().tell(SupervisorMessage::add(second)).unwrap();
         let alive = || stage.company.mailbox().call(PATIENCE, SupervisorMessage::Alive);
         assert_eq!(alive().await.unwrap().len(), 2);
         assert!(!stage.trace.has("second starting"));
-        stage.toy.tell(Say::act(|_, cx| cx.fail("make room"))).unwrap();
-        // Either may get the place first; never both.
-        eventually("somebody plays", || {
-            stage.trace.has("start 2") || stage.trace.has("second start 2")
-        }).await;
-        assert_eq!(stage.live.load(std::sync::atomic::Ordering::SeqCst)
-            + i64::from(stage.trace.has("second start 2")), 1);
-        stage.root.stop().await;
+        stage.toy.tell(Say::Boom(2)).unwrap();
+        stage.trace.until("second start 3").await;
+        assert_eq!(stage.live.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert!(stage.trace.at("exit panicked: boom 2") < stage.trace.at("second starting"));
+        stage.stop().await;
     }
 
     async fn nested_supervisors_stop_their_children_first() {
@@ -229,7 +234,7 @@ both! {
         );
         let root = Root::start(company);
         all_started(&trace).await;
-        assert_eq!(root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&root).await, Exit::Normal);
         let ends: Vec<String> = trace
             .all()
             .into_iter()
@@ -261,12 +266,13 @@ async fn a_stop_waits_for_the_control_lane() {
         stage.toy.tell_behind(Say::Note(100 + number)).unwrap();
     }
     let ordered = async {
-        stage.trace.until("last exit stopped").await;
-        // When this is answered, the notice before it has been handled.
+        let forgotten = || stage.root.view().find("last").is_none();
+        eventually("its notice is handled", forgotten).await;
+        // When this is answered, all of what that handler ordered is done.
         supervisor.call(PATIENCE, SupervisorMessage::Alive).await.unwrap();
         gate.open();
     };
-    let (exit, ()) = tokio::join!(stage.root.stop(), ordered);
+    let (exit, ()) = tokio::join!(stopped(&stage.root), ordered);
     assert_eq!(exit, Exit::Normal);
     assert_eq!(stage.trace.after("note ").len(), 10, "{:?}", stage.trace.all());
     assert!(stage.trace.at("note 9") < stage.trace.at("stop"));
@@ -298,7 +304,7 @@ async fn grace_and_then_kill() {
         let root = Root::start(company);
         trace.until("start 1").await;
         let began = Instant::now();
-        assert_eq!(root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&root).await, Exit::Normal);
         let took = began.elapsed();
         assert!(took >= Duration::from_secs(7) && took < Duration::from_secs(8), "{took:?}");
         assert_eq!(trace.after("exit "), ["killed"]);
@@ -319,7 +325,7 @@ async fn grace_survives_a_crash_of_the_supervisor() {
         trace.until("stop").await;
         crash(&stage.kit, stage.company.mailbox(), troupe_kit::Moment::Before).await;
     };
-    let (exit, ()) = tokio::join!(root.stop(), crash);
+    let (exit, ()) = tokio::join!(stopped(&root), crash);
     assert_eq!(exit, Exit::Normal);
     assert_eq!(trace.after("exit "), ["killed"]);
     // The same for a child that is removed.
@@ -330,11 +336,31 @@ async fn grace_survives_a_crash_of_the_supervisor() {
     stage.company.mailbox().tell(message).unwrap();
     stage.trace.until("stop").await;
     self::crash_now(&stage).await;
-    gone.await.unwrap();
+    in_time("the child is gone", gone).await.unwrap();
     assert_eq!(stage.trace.after("exit "), ["killed"]);
-    stage.root.stop().await;
+    stopped(&stage.root).await;
 }
 
 async fn crash_now(stage: &Stage) {
     crash(&stage.kit, stage.company.mailbox(), troupe_kit::Moment::Kill).await;
+}
+
+/// A timer of a backoff dies with its supervisor: the next incarnation starts the child.
+#[tokio::test(start_paused = true)]
+async fn a_child_in_backoff_is_started_after_a_crash_of_the_supervisor() {
+    let backoff = Backoff {
+        first: Duration::from_secs(100),
+        max: Duration::from_secs(100),
+        ..Backoff::DEFAULT
+    };
+    let stage = Stage::new::<false>(1, Script::default(), |spec| spec.backoff(backoff));
+    stage.toy.tell(Say::Boom(1)).unwrap();
+    stage.trace.until("start 2").await;
+    let began = Instant::now();
+    stage.toy.tell(Say::Boom(2)).unwrap();
+    stage.trace.until("exit panicked: boom 2").await;
+    crash_now(&stage).await;
+    stage.trace.until("start 3").await;
+    assert!(began.elapsed() < Duration::from_secs(90), "it waited for the timer");
+    stage.stop().await;
 }

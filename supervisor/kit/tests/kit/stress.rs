@@ -224,7 +224,7 @@ async fn play(kit: &Kit) -> World {
     let seen = view.find("team/worker").unwrap();
     assert!(seen.bulk.high_water <= LANE, "{seen:?}");
     view.walk(&mut |_, node| assert!(node.control.high_water <= 256, "{node:?}"));
-    assert_eq!(root.stop().await, Exit::Normal);
+    assert_eq!(stopped(&root).await, Exit::Normal);
     world
 }
 

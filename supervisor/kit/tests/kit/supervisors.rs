@@ -112,7 +112,7 @@ impl Tree {
     }
 
     async fn stop(self) {
-        assert_eq!(self.root.stop().await, Exit::Normal);
+        assert_eq!(stopped(&self.root).await, Exit::Normal);
         assert_eq!(self.live.load(Ordering::SeqCst), 0, "{:?}", self.trace.all());
         for company in &self.companies {
             assert_eq!(company.mailbox().phase(), Phase::Closed);
@@ -230,7 +230,7 @@ both! {
                 .mailbox()
                 .tell(SupervisorMessage::StartDue { name: "nobody".into() });
         }
-        let exit = tree.root.ended().await;
+        let exit = ended(&tree.root).await;
         assert!(matches!(&exit, Exit::GaveUp(why) if why.contains("root failed too often")), "{exit:?}");
         assert_eq!(tree.live.load(Ordering::SeqCst), 0, "all are gone when it is told");
         assert!(tree.root.is_over());
@@ -258,7 +258,7 @@ both! {
                     .tell(SupervisorMessage::StartDue { name: "nobody".into() });
             }
             if give_up == GiveUp::Escalate {
-                let exit = tree.root.ended().await;
+                let exit = ended(&tree.root).await;
                 assert!(matches!(&exit, Exit::GaveUp(why) if why.starts_with("middle panicked")), "{exit:?}");
                 assert_eq!(tree.trace.after("a exit "), ["stopped"]);
             } else {
@@ -268,7 +268,7 @@ both! {
                 let error = view.find("middle").unwrap().last_error.clone().unwrap();
                 assert!(error.contains("more than 2 restarts"), "{error}");
                 assert_eq!(ask(&tree.toys[3], 1).await, 1);
-                assert_eq!(tree.root.stop().await, Exit::Normal);
+                assert_eq!(stopped(&tree.root).await, Exit::Normal);
             }
             for name in ["b", "c", "d"] {
                 assert_eq!(tree.trace.after(&format!("{name} exit ")), ["killed"]);
@@ -330,7 +330,7 @@ async fn every_message(moment: Moment, level: usize) {
     let count = inject();
     let (done, gone) = Reply::new();
     mailbox.tell(SupervisorMessage::Remove { name: "extra".into(), done: Some(done) }).unwrap();
-    gone.await.unwrap();
+    in_time("the child is gone", gone).await.unwrap();
     tree.landed(count).await;
     assert_eq!(extra.phase(), Phase::Closed);
     assert_eq!(tree.trace.after("extra exit ").len(), 2);
@@ -365,7 +365,7 @@ fn a_runtime_that_shuts_down_ends_the_company() {
             assert_eq!(tree.trace.after(&format!("{name} start ")), ["1"]);
         }
         let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert_eq!(other.block_on(tree.root.ended()), Exit::Killed);
+        assert_eq!(other.block_on(ended(&tree.root)), Exit::Killed);
         assert!(tree.root.is_over());
     }
 }
@@ -394,7 +394,7 @@ async fn giving_up_waits_for_slow_states() {
     stage.trace.until("dropping").await;
     assert!(!stage.root.is_over());
     gate.open();
-    assert!(matches!(stage.root.ended().await, Exit::GaveUp(_)));
+    assert!(matches!(ended(&stage.root).await, Exit::GaveUp(_)));
     assert_eq!(stage.trace.after("exit "), ["killed"]);
     assert_eq!(stage.live.load(Ordering::SeqCst), 0);
 }

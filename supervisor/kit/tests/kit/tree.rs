@@ -1,7 +1,7 @@
 //! The live tree as data.
 
 use crate::common::*;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use troupe_kit::{Fault, Moment, Phase};
 
 both! {
@@ -74,5 +74,37 @@ both! {
         view.walk(&mut |depth, node| seen.push((depth, node.name.clone())));
         assert_eq!(seen, [(0, "root".to_owned()), (1, "toy".to_owned())]);
         stage.stop().await;
+    }
+
+    /// Where a role stands, while its starts wait for permission.
+    async fn phases() {
+        let may_start = Arc::new(tokio::sync::Semaphore::new(0));
+        let gate = Arc::clone(&may_start);
+        let script = Script {
+            start: Some(Arc::new(move |_| {
+                let gate = Arc::clone(&gate);
+                Box::pin(async move {
+                    gate.acquire().await.unwrap().forget();
+                    Ok(())
+                })
+            })),
+            ..Script::default()
+        };
+        let stage = Stage::new::<false>(1, script, |spec| spec);
+        let phase = || (stage.toy.phase(), stage.root.view().find("toy").unwrap().phase);
+        stage.trace.until("starting").await;
+        assert_eq!(phase(), (Phase::Restarting, Phase::Restarting));
+        may_start.add_permits(1);
+        stage.ask(1).await;
+        assert_eq!(phase(), (Phase::Running, Phase::Running));
+        stage.toy.tell(Say::Boom(1)).unwrap();
+        stage.trace.until_count("starting", 2).await;
+        assert_eq!(phase(), (Phase::Restarting, Phase::Restarting));
+        may_start.add_permits(1);
+        stage.ask(2).await;
+        assert_eq!(phase(), (Phase::Running, Phase::Running));
+        let toy = stage.toy.clone();
+        stage.stop().await;
+        assert_eq!(toy.phase(), Phase::Closed);
     }
 }
