@@ -88,7 +88,7 @@ pub struct WorkspaceWrite {
 }
 
 /// `[shell_environment_policy]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct ShellEnvironment {
     /// `all`, `core` or `none`.
@@ -101,6 +101,13 @@ pub struct ShellEnvironment {
     pub set: BTreeMap<String, String>,
     /// Patterns of the only names to keep.
     pub include_only: Vec<String>,
+}
+
+// The variables that are set may hold secrets.
+impl std::fmt::Debug for ShellEnvironment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShellEnvironment").field("inherit", &self.inherit).finish_non_exhaustive()
+    }
 }
 
 impl Config {

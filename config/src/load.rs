@@ -63,7 +63,7 @@ impl LoadOptions<'static> {
 }
 
 /// What was read.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Loaded {
     /// The values.
     pub config: Config,
@@ -75,6 +75,13 @@ pub struct Loaded {
     pub trusted: Option<bool>,
     pub(crate) leaves: Vec<Leaf>,
     variables: Vec<(OsString, OsString)>,
+}
+
+// The environment and the values may hold secrets.
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loaded").field("places", &self.places).finish_non_exhaustive()
+    }
 }
 
 impl Loaded {
@@ -114,8 +121,14 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
     let trust = trust(&user, &options.cwd);
     let profiles: Vec<Leaf> =
         user.leaves.iter().filter(|leaf| leaf.path[0] == "profiles").cloned().collect();
-    let named = user.leaves.iter().rev().find(|leaf| leaf.path == ["profile"]);
-    let named = named.and_then(|leaf| leaf.value.as_str()).map(str::to_owned);
+    let variables = from_environment(options, rules)?;
+    let overrides = options.overrides.iter().map(|text| read_override(text, rules));
+    let overrides = overrides.collect::<Result<Vec<_>, _>>()?;
+    // A profile stands below the sources that may name it.
+    let naming = std::iter::once(&user).chain(&variables).chain(&overrides);
+    let mut named =
+        naming.flat_map(|source| &source.leaves).filter(|leaf| leaf.path == ["profile"]);
+    let named = named.next_back().and_then(|leaf| leaf.value.as_str()).map(str::to_owned);
     take(user);
     if let Some(name) = options.profile.clone().or(named) {
         take(profile(&name, &profiles, rules)?);
@@ -132,12 +145,7 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
             take(Source { warnings: vec![ConfigError::at(place, message)], leaves: Vec::new() });
         }
     }
-    for source in from_environment(options, rules)? {
-        take(source);
-    }
-    for text in &options.overrides {
-        take(read_override(text, rules)?);
-    }
+    variables.into_iter().chain(overrides).for_each(&mut take);
     let Source { leaves, warnings } = all;
     let config = extract(&leaves)?;
     let variables = options.variables.clone();
@@ -170,7 +178,8 @@ fn profile(name: &str, leaves: &[Leaf], rules: Rules) -> Result<Source, ConfigEr
     if found { Ok(source) } else { Err(ConfigError::of(format!("there is no profile `{name}`"))) }
 }
 
-/// Whether the user trusts the folder, or one it is in.
+/// Whether the user trusts the folder, or one it is in up to the root of its project: a clone inside
+/// a trusted folder is a project of its own.
 fn trust(user: &Source, cwd: &Path) -> bool {
     let level = |folder: &Path| {
         let name = folder.to_str()?;
@@ -178,15 +187,18 @@ fn trust(user: &Source, cwd: &Path) -> bool {
         let leaf = user.leaves.iter().rev().find(|leaf| leaf.path == wanted)?;
         Some(leaf.value.as_str() == Some("trusted"))
     };
-    cwd.ancestors().find_map(level).unwrap_or(false)
+    project_folders(cwd).find_map(level).unwrap_or(false)
+}
+
+/// The folders from `cwd` up to the root of its project.
+fn project_folders(cwd: &Path) -> impl Iterator<Item = &Path> {
+    let root = cwd.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(cwd);
+    cwd.ancestors().take_while(move |folder| folder.starts_with(root))
 }
 
 /// The project's files, from its root down to `cwd`.
 fn project_files(cwd: &Path, places: &Places) -> Vec<PathBuf> {
-    let root = cwd.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(cwd);
-    let mut files: Vec<PathBuf> = cwd
-        .ancestors()
-        .take_while(|folder| folder.starts_with(root))
+    let mut files: Vec<PathBuf> = project_folders(cwd)
         .map(|folder| folder.join(".troupe/config.toml"))
         .filter(|file| *file != places.config_file && file.is_file())
         .collect();

@@ -42,7 +42,7 @@ pub enum Wire {
 }
 
 /// `[model_providers.x]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "each is documented in the reference of settings")]
 pub struct ProviderTable {
@@ -63,8 +63,15 @@ pub struct ProviderTable {
     pub script: Option<PathBuf>,
 }
 
+// Headers and query parameters may hold secrets.
+impl fmt::Debug for ProviderTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderTable").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// A provider, resolved: keys and headers are read from the environment.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ProviderConfig {
     /// Its id.
     pub id: String,
@@ -96,6 +103,12 @@ pub struct ProviderConfig {
     pub script: Option<PathBuf>,
     /// The model where none is configured.
     pub default_model: Option<&'static str>,
+}
+
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// A provider that is there without configuration.

@@ -167,6 +167,35 @@ fn a_project_is_read_only_if_trusted_and_never_for_what_is_dangerous() {
 }
 
 #[test]
+fn a_clone_inside_a_trusted_folder_is_not_trusted() {
+    let stage = Stage::new("");
+    stage.project("model = \"theirs\"\n");
+    let user = format!("[projects.{:?}]\ntrust_level = \"trusted\"\n", stage.folder.path());
+    fs::write(stage.folder.path().join("home/config.toml"), user).unwrap();
+    let loaded = stage.load().unwrap();
+    assert_eq!((loaded.config.model, loaded.trusted), (None, Some(false)));
+}
+
+#[test]
+fn a_profile_can_be_named_anywhere_but_in_a_project() {
+    let mut stage = Stage::new("[profiles.p]\nmodel = \"b\"\n[profiles.q]\nmodel = \"c\"\n");
+    assert_eq!(stage.load().unwrap().config.model, None);
+    stage = stage.env("TROUPE_PROFILE", "p");
+    assert_eq!(stage.load().unwrap().config.model.as_deref(), Some("b"));
+    stage.overrides = vec!["profile=q"];
+    assert_eq!(stage.load().unwrap().config.model.as_deref(), Some("c"));
+}
+
+#[test]
+fn nothing_that_is_printed_for_developers_holds_a_secret() {
+    let stage = Stage::new("[model_providers.x]\nbase_url = \"http://x\"\nhttp_headers = { A = \"s3cret\" }\nexperimental_bearer_token = \"s3cret\"\n[shell_environment_policy.set]\nB = \"s3cret\"\n").env("C", "s3cret");
+    let loaded = stage.load().unwrap();
+    let provider = loaded.config.provider("x", &|_| None).unwrap();
+    let text = format!("{loaded:?} {:?} {provider:?}", loaded.config);
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+#[test]
 fn a_copied_file_mostly_works() {
     let stage = Stage::new(
         r#"
