@@ -41,3 +41,17 @@ fn a_working_directory_that_is_none_is_named() {
     finished.assert_code(3);
     assert!(finished.stderr().contains("no/such/place"), "{}", finished.stderr());
 }
+
+#[test]
+fn a_project_cannot_name_instructions_outside_its_folders() {
+    let server = ModelServer::start(Script::always(say("ok")));
+    let stage = Stage::new().with_model(&server);
+    std::fs::write(stage.root().join("secret.txt"), "the-secret").unwrap();
+    stage.write("NOTES.md", "the-notes");
+    let names = |name: &str| format!("project_doc_fallback_filenames=[\"{name}\"]");
+    stage.troupe(["exec", "-c", &names("../secret.txt"), "go"]).run().assert_success();
+    stage.troupe(["exec", "-c", &names("NOTES.md"), "go"]).run().assert_success();
+    let requests = server.requests();
+    assert!(!requests[0].body.to_string().contains("the-secret"));
+    assert!(requests[1].body.to_string().contains("the-notes"));
+}

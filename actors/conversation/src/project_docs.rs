@@ -41,7 +41,12 @@ fn project(cwd: &Path, docs: &ProjectDocs) -> Option<String> {
         if left == 0 {
             break;
         }
-        let names = NAMES.iter().copied().chain(docs.fallback_names.iter().map(String::as_str));
+        let names = NAMES
+            .iter()
+            .copied()
+            .chain(docs.fallback_names.iter().map(String::as_str))
+            // A project may set these: they name files of a folder, and nothing elsewhere.
+            .filter(|name| Path::new(name).file_name().is_some_and(|own| own == *name));
         // The first file that exists is the folder's, even if it is empty.
         let Some(path) = names.map(|name| dir.join(name)).find(|path| path.is_file()) else {
             continue;
