@@ -104,6 +104,10 @@ impl Rules {
     fn around(mut self, root: &Root) -> io::Result<Self> {
         for entry in fs::read_dir(&root.path)? {
             let path = entry?.path();
+            // What a link leads to has rights of its own, if it is in a root at all.
+            if path.is_symlink() {
+                continue;
+            }
             let real = fs::canonicalize(&path).unwrap_or(path);
             if root.protected.iter().any(|protected| protected.starts_with(&real)) {
                 continue;
