@@ -1,5 +1,6 @@
 //! What is wrong with the configuration, where, and what helps.
 
+use crate::secrets::may_hold_secrets;
 use std::{fmt, ops::Range};
 
 /// A place in a source of settings.
@@ -24,17 +25,28 @@ impl Place {
         let start = text.floor_char_boundary(span.start);
         let before = &text[..start];
         let line_start = before.rfind('\n').map_or(0, |place| place + 1);
-        let line = text[line_start..].lines().next().unwrap_or("").to_owned();
+        let line = text[line_start..].lines().next().unwrap_or("");
         let column = text[line_start..start].chars().count() + 1;
         let end = text.floor_char_boundary(span.end.max(start)).min(line_start + line.len());
         let wide = text.get(start..end).map_or(1, |meant| meant.chars().count()).max(1);
         let number = before.matches('\n').count() + 1;
-        Self {
-            source: source.to_owned(),
-            position: Some((number, column)),
-            excerpt: Some((line, wide)),
-        }
+        // The line is shown to help; a secret on it is not.
+        let table = before[..line_start].rfind("\n[").map_or(0, |place| place + 1);
+        let table = text[table..].lines().next().filter(|line| line.starts_with('['));
+        let excerpt = match line.split_once('=') {
+            _ if may_hold_secrets(table.unwrap_or("")) => None,
+            Some((name, _)) if may_hold_secrets(name) => None,
+            // The rest of a text over several lines.
+            None if !line.trim_start().starts_with('[') && column > 1 => None,
+            _ => Some((line.replace(hidden, "\u{fffd}"), wide)),
+        };
+        Self { source: source.to_owned(), position: Some((number, column)), excerpt }
     }
+}
+
+/// What a terminal would obey.
+fn hidden(character: char) -> bool {
+    character.is_control() && character != '\t'
 }
 
 impl fmt::Display for Place {

@@ -14,6 +14,7 @@ pub(crate) enum Form {
     },
     Choice(&'static [&'static str]),
     Texts,
+    Paths,
     /// A table of texts.
     Map,
     /// One of the policies, or a table `granular`.
@@ -56,7 +57,7 @@ const fn key(
 }
 
 use self::Who::{All, User};
-use Form::{Any, Approval, Choice, Flag, Map, Number, Path, Text, Texts};
+use Form::{Any, Approval, Choice, Flag, Map, Number, Path, Paths, Text, Texts};
 
 /// The table.
 pub(crate) const KEYS: &[Key] = &[
@@ -123,7 +124,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "sandbox_workspace_write.writable_roots",
-        Texts,
+        Paths,
         User,
         "[]",
         "Further folders that may be written to.",

@@ -9,6 +9,7 @@ mod keys;
 mod load;
 mod places;
 mod provider;
+mod secrets;
 mod show;
 mod source;
 

@@ -106,7 +106,7 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
     let places = Places::find(&env).ok_or_else(|| {
         ConfigError::of("there is no home directory: set HOME, or TROUPE_HOME to a folder of yours")
     })?;
-    let rules = Rules { strict: options.strict, project: false };
+    let rules = Rules { strict: options.strict, project: false, folder: &options.cwd };
     let mut all = Source::default();
     let mut take = |mut source: Source| {
         all.warnings.append(&mut source.warnings);
@@ -131,7 +131,8 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
     let named = named.next_back().and_then(|leaf| leaf.value.as_str()).map(str::to_owned);
     take(user);
     if let Some(name) = options.profile.clone().or(named) {
-        take(profile(&name, &profiles, rules)?);
+        let folder = places.config_file.parent().unwrap_or(&options.cwd);
+        take(profile(&name, &profiles, Rules { folder, ..rules })?);
     }
     let mut trusted = None;
     for file in project_files(&options.cwd, &places) {
@@ -152,8 +153,9 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
     Ok(Loaded { config, places, warnings, trusted, leaves, variables })
 }
 
-fn read_file(path: &Path, rules: Rules) -> Result<Source, ConfigError> {
+fn read_file(path: &Path, rules: Rules<'_>) -> Result<Source, ConfigError> {
     let name = path.display().to_string();
+    let rules = Rules { folder: path.parent().unwrap_or(path), ..rules };
     match fs::read_to_string(path) {
         Ok(text) => read_text(&name, &text, rules),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Source::default()),
@@ -164,7 +166,7 @@ fn read_file(path: &Path, rules: Rules) -> Result<Source, ConfigError> {
 }
 
 /// The settings below `profiles.<name>`, checked as those at the top.
-fn profile(name: &str, leaves: &[Leaf], rules: Rules) -> Result<Source, ConfigError> {
+fn profile(name: &str, leaves: &[Leaf], rules: Rules<'_>) -> Result<Source, ConfigError> {
     let mut source = Source::default();
     let mut found = false;
     for leaf in leaves.iter().filter(|leaf| leaf.path.get(1).is_some_and(|known| known == name)) {
@@ -187,12 +189,30 @@ fn trust(user: &Source, cwd: &Path) -> bool {
         let leaf = user.leaves.iter().rev().find(|leaf| leaf.path == wanted)?;
         Some(leaf.value.as_str() == Some("trusted"))
     };
-    project_folders(cwd).find_map(level).unwrap_or(false)
+    let own = project_folders(cwd).find_map(level);
+    own.or_else(|| level(&repository_of_worktree(project_root(cwd))?)).unwrap_or(false)
+}
+
+/// The repository that a git work tree belongs to, if both say so: a folder alone could name any.
+fn repository_of_worktree(root: &Path) -> Option<PathBuf> {
+    let link = root.join(".git");
+    let text = fs::read_to_string(&link).ok()?;
+    let entry = Path::new(text.trim().strip_prefix("gitdir: ")?);
+    let back = fs::read_to_string(entry.join("gitdir")).ok()?;
+    if Path::new(back.trim()) != link {
+        return None;
+    }
+    let folder = entry.parent().filter(|folder| folder.ends_with(".git/worktrees"))?;
+    folder.parent()?.parent().map(Path::to_owned)
+}
+
+fn project_root(cwd: &Path) -> &Path {
+    cwd.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(cwd)
 }
 
 /// The folders from `cwd` up to the root of its project.
 fn project_folders(cwd: &Path) -> impl Iterator<Item = &Path> {
-    let root = cwd.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(cwd);
+    let root = project_root(cwd);
     cwd.ancestors().take_while(move |folder| folder.starts_with(root))
 }
 
@@ -206,7 +226,10 @@ fn project_files(cwd: &Path, places: &Places) -> Vec<PathBuf> {
     files
 }
 
-fn from_environment(options: &LoadOptions<'_>, rules: Rules) -> Result<Vec<Source>, ConfigError> {
+fn from_environment(
+    options: &LoadOptions<'_>,
+    rules: Rules<'_>,
+) -> Result<Vec<Source>, ConfigError> {
     let mut sources = Vec::new();
     for (name, value) in &options.variables {
         let Some(name) = name.to_str() else { continue };
@@ -225,7 +248,7 @@ fn from_environment(options: &LoadOptions<'_>, rules: Rules) -> Result<Vec<Sourc
     Ok(sources)
 }
 
-fn read_override(text: &str, rules: Rules) -> Result<Source, ConfigError> {
+fn read_override(text: &str, rules: Rules<'_>) -> Result<Source, ConfigError> {
     let place = Place::named(format!("-c {}", text.split('=').next().unwrap_or(text)));
     let Some((key, value)) = text.split_once('=') else {
         let message = "expected KEY=VALUE, for instance -c model=gpt-5.5";
@@ -257,15 +280,33 @@ fn split_key(key: &str) -> Vec<String> {
 
 fn extract(leaves: &[Leaf]) -> Result<Config, ConfigError> {
     let mut figment = Figment::new();
-    for leaf in leaves {
-        let mut value = leaf.value.clone();
-        for name in leaf.path.iter().rev() {
-            value = Value::Table(Table::from_iter([(name.clone(), value)]));
+    for source in leaves.chunk_by(|one, next| one.place.source == next.place.source) {
+        let mut table = Table::new();
+        for leaf in source {
+            insert(&mut table, &leaf.path, leaf.value.clone());
         }
-        figment = figment.merge(Serialized::defaults(value));
+        figment = figment.merge(Serialized::defaults(table));
     }
     figment.extract().map_err(|error| {
         // Everything was checked against the table before.
         ConfigError::of(format!("the settings do not fit together: {error}"))
     })
+}
+
+fn insert(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [name] => {
+            table.insert(name.clone(), value);
+        }
+        [name, below @ ..] => {
+            let inner = table.entry(name.clone()).or_insert_with(|| Value::Table(Table::new()));
+            if !inner.is_table() {
+                *inner = Value::Table(Table::new());
+            }
+            if let Value::Table(inner) = inner {
+                insert(inner, below, value);
+            }
+        }
+    }
 }

@@ -48,7 +48,7 @@ pub enum Wire {
 pub struct ProviderTable {
     pub name: Option<String>,
     pub base_url: Option<String>,
-    pub wire_api: Wire,
+    pub wire_api: Option<Wire>,
     pub env_key: Option<String>,
     pub env_key_instructions: Option<String>,
     pub experimental_bearer_token: Option<Secret>,
@@ -121,6 +121,24 @@ struct BuiltIn {
     model: Option<&'static str>,
 }
 
+impl BuiltIn {
+    /// It is what its name says: no table changes where its key goes.
+    fn is_fixed(&self) -> bool {
+        self.id == "openai"
+    }
+
+    /// The built-in values where the table says nothing.
+    fn with(&self, table: ProviderTable) -> ProviderTable {
+        ProviderTable {
+            name: table.name.or_else(|| Some(self.name.to_owned())),
+            base_url: table.base_url.or_else(|| Some(self.url.to_owned())),
+            wire_api: table.wire_api.or(Some(self.wire)),
+            env_key: table.env_key.or_else(|| self.env_key.map(str::to_owned)),
+            ..table
+        }
+    }
+}
+
 const fn local(id: &'static str, name: &'static str, url: &'static str) -> BuiltIn {
     BuiltIn { id, name, url, wire: Wire::Chat, env_key: None, model: None }
 }
@@ -182,19 +200,15 @@ impl Config {
         let built_in = BUILT_IN.iter().find(|known| known.id == id);
         let own = self.model_providers.get(id);
         let table = match (own, built_in) {
-            (Some(table), _) => table.clone(),
-            (None, Some(known)) => ProviderTable {
-                name: Some(known.name.to_owned()),
-                base_url: Some(known.url.to_owned()),
-                wire_api: known.wire,
-                env_key: known.env_key.map(str::to_owned),
-                ..ProviderTable::default()
-            },
+            (Some(_), Some(known)) if known.is_fixed() => return Err(fixed()),
+            (Some(table), Some(known)) => known.with(table.clone()),
+            (Some(table), None) => table.clone(),
+            (None, Some(known)) => known.with(ProviderTable::default()),
             (None, None) => return Err(self.unknown(id)),
         };
         let mut provider = resolve(id, &table, env)?;
         provider.default_model = built_in.and_then(|known| known.model);
-        if id == "openai" && own.is_none() {
+        if id == "openai" {
             if let Some(url) = &self.openai_base_url {
                 provider.base_url.clone_from(url);
             } else if let Some(url) = env("OPENAI_BASE_URL").and_then(|url| url.into_string().ok())
@@ -205,8 +219,8 @@ impl Config {
                 provider.key = read_key("CODEX_API_KEY", env);
             }
         }
-        if let (Some(name), None, true) =
-            (&provider.key_env, &provider.key, provider.headers.is_empty())
+        if let (Some(name), None, false) =
+            (&provider.key_env, &provider.key, provider.headers.iter().any(carries_a_key))
         {
             let help =
                 table.env_key_instructions.map_or(String::new(), |text| format!(" ({text})"));
@@ -234,9 +248,21 @@ impl Config {
     }
 }
 
+fn fixed() -> ConfigError {
+    let message = "the built-in provider `openai` cannot be changed by a table: set \
+         openai_base_url to reach it elsewhere, or give your provider another name";
+    ConfigError::of(message)
+}
+
+/// Whether a header stands for the key.
+fn carries_a_key((name, _): &(String, String)) -> bool {
+    ["authorization", "api-key", "x-api-key"].contains(&name.to_ascii_lowercase().as_str())
+}
+
 fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<ProviderConfig, ConfigError> {
     let base_url = table.base_url.clone().unwrap_or_default();
-    if base_url.trim().is_empty() && table.wire_api != Wire::Rehearsal {
+    let wire = table.wire_api.unwrap_or_default();
+    if base_url.trim().is_empty() && wire != Wire::Rehearsal {
         let message = format!("provider `{id}` has no URL: set model_providers.{id}.base_url");
         return Err(ConfigError::of(message));
     }
@@ -251,7 +277,7 @@ fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<ProviderConf
     Ok(ProviderConfig {
         id: id.to_owned(),
         name: table.name.clone().unwrap_or_else(|| id.to_owned()),
-        wire: table.wire_api,
+        wire,
         base_url,
         key: key.or_else(|| table.experimental_bearer_token.clone()),
         key_env: table.env_key.clone(),

@@ -3,12 +3,10 @@
 use crate::{
     Loaded,
     keys::{Form, KEYS, Who},
+    secrets::is_secret,
 };
 use std::{collections::BTreeMap, fmt::Write};
 use toml::Value;
-
-/// Parts of names whose values are not shown.
-const SECRET: [&str; 7] = ["key", "token", "secret", "password", "authorization", "auth", "cookie"];
 
 fn masked(path: &[String], value: &Value) -> String {
     let name = path.join(".").to_ascii_lowercase();
@@ -16,10 +14,8 @@ fn masked(path: &[String], value: &Value) -> String {
     let named = name.ends_with("env_key") || name.contains("env_http_headers");
     let header =
         name.contains("http_headers") || name.contains("query_params") || name.contains(".set.");
-    let last = path.last().map(|last| last.to_ascii_lowercase()).unwrap_or_default();
-    let secret = SECRET.iter().any(|part| last.contains(part));
-    let counts = last.contains("token_limit");
-    if !named && !counts && secret && (header || last.contains("bearer") || value.is_str()) {
+    let secret = path.last().is_some_and(|last| is_secret(last));
+    if !named && secret && (header || value.is_str()) {
         return "\"***\"".to_owned();
     }
     match value {
@@ -67,10 +63,24 @@ pub fn show_json(loaded: &Loaded) -> serde_json::Value {
 fn effective(loaded: &Loaded) -> BTreeMap<String, (String, String)> {
     let mut values = BTreeMap::new();
     for leaf in &loaded.leaves {
+        // A text that takes the place of a table, or the other way round.
+        values.retain(|path: &Vec<String>, _| {
+            *path == leaf.path || !(path.starts_with(&leaf.path) || leaf.path.starts_with(path))
+        });
         let value = masked(&leaf.path, &leaf.value);
-        values.insert(leaf.path.join("."), (value, leaf.place.to_string()));
+        values.insert(leaf.path.clone(), (value, leaf.place.to_string()));
     }
-    values
+    values.into_iter().map(|(path, value)| (dotted(&path), value)).collect()
+}
+
+/// A path as it would be written.
+fn dotted(path: &[String]) -> String {
+    let bare = |name: &String| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        !name.is_empty() && name.chars().all(fine)
+    };
+    let names = path.iter().map(|name| if bare(name) { name.clone() } else { format!("{name:?}") });
+    names.collect::<Vec<_>>().join(".")
 }
 
 /// Every setting, as Markdown.
@@ -109,6 +119,7 @@ fn form_text(form: Form) -> String {
             choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ")
         }
         Form::Texts => "list of texts".to_owned(),
+        Form::Paths => "list of paths".to_owned(),
         Form::Map => "table of texts".to_owned(),
         Form::Approval => "`untrusted`, `on-request`, `never` or a table".to_owned(),
         Form::Any => "table".to_owned(),
@@ -128,6 +139,8 @@ Settings are read from these places; a later one wins:
    `[projects.\"/path/of/it\"]` with `trust_level = \"trusted\"` in your own file
 6. the environment: `TROUPE_MODEL=…`, and `TROUPE_SANDBOX_WORKSPACE_WRITE__NETWORK_ACCESS=true` for a setting in a table
 7. `-c key=value` (the value is TOML, else a text) and flags
+
+Relative paths in a file start from its folder, others from the working directory; `~/` is your home.
 
 `troupe config show` prints what is in force and where each value comes from. An unknown setting is a warning with the
 nearest known name, and an error under `--strict-config`. The names are those of Codex where the meaning is the same.

@@ -4,7 +4,7 @@ use crate::{
     error::{ConfigError, Place},
     keys::{self, Form, Key, Known, Who},
 };
-use std::ops::Range;
+use std::{ops::Range, path::Path};
 use toml::{
     Spanned, Table, Value,
     de::{DeTable, DeValue},
@@ -30,15 +30,17 @@ pub(crate) struct Source {
 
 /// How a source is read.
 #[derive(Clone, Copy)]
-pub(crate) struct Rules {
+pub(crate) struct Rules<'a> {
     /// Unknown settings are errors.
     pub(crate) strict: bool,
     /// It is a project's: what is not for projects is left out, with a warning.
     pub(crate) project: bool,
+    /// The folder relative paths start from: the file's, or the working directory.
+    pub(crate) folder: &'a Path,
 }
 
 /// Reads a file's text.
-pub(crate) fn read_text(name: &str, text: &str, rules: Rules) -> Result<Source, ConfigError> {
+pub(crate) fn read_text(name: &str, text: &str, rules: Rules<'_>) -> Result<Source, ConfigError> {
     let table = DeTable::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(text.len()..text.len());
         let message = error.message().lines().collect::<Vec<_>>().join(": ");
@@ -54,13 +56,16 @@ pub(crate) fn read_pair(
     place: &Place,
     path: &[&str],
     text: &str,
-    rules: Rules,
+    rules: Rules<'_>,
 ) -> Result<Source, ConfigError> {
     let mut source = Source::default();
     let plain = Value::String(text.to_owned());
     let value = match keys::look_up(path) {
         Known::Key(Key { form: Form::Text | Form::Path, .. }) => {
             // Quotes are allowed, and taken off.
+            parse_value(text).filter(Value::is_str).unwrap_or(plain)
+        }
+        Known::Key(Key { form: Form::Map, name, .. }) if name.split('.').count() < path.len() => {
             parse_value(text).filter(Value::is_str).unwrap_or(plain)
         }
         _ => parse_value(text).unwrap_or(plain),
@@ -77,7 +82,7 @@ fn parse_value(text: &str) -> Option<Value> {
 struct Reader<'a> {
     name: &'a str,
     text: &'a str,
-    rules: Rules,
+    rules: Rules<'a>,
     source: Source,
 }
 
@@ -91,7 +96,9 @@ impl Reader<'_> {
             path.push(name.get_ref().to_string());
             let names: Vec<&str> = path.iter().map(String::as_str).collect();
             match (keys::look_up(&names), value.get_ref()) {
-                (Known::Table, DeValue::Table(inner)) => self.table(path, inner)?,
+                (Known::Table | Known::Key(Key { form: Form::Map, .. }), DeValue::Table(inner)) => {
+                    self.table(path, inner)?
+                }
                 (Known::Unknown, _) => self.unknown(&names, name.span())?,
                 _ => {
                     let place = self.place(value.span());
@@ -113,7 +120,7 @@ impl Reader<'_> {
 fn unknown(
     place: Place,
     names: &[&str],
-    rules: Rules,
+    rules: Rules<'_>,
     source: &mut Source,
 ) -> Result<(), ConfigError> {
     let name = names.join(".");
@@ -131,7 +138,7 @@ fn check(
     place: Place,
     path: &[&str],
     value: Value,
-    rules: Rules,
+    rules: Rules<'_>,
     source: &mut Source,
 ) -> Result<(), ConfigError> {
     let key = match keys::look_up(path) {
@@ -170,9 +177,35 @@ fn check(
         let message = format!("`{}` has no effect in troupe so far", path.join("."));
         source.warnings.push(ConfigError::at(place.clone(), message));
     }
-    let path = path.iter().map(|name| (*name).to_owned()).collect();
-    source.leaves.push(Leaf { path, value, place });
+    let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
+    match value {
+        // Each entry has a place of its own, since sources are merged entry by entry.
+        Value::Table(table) if key.form == Form::Map => {
+            source.leaves.extend(table.into_iter().map(|(name, value)| Leaf {
+                path: path.iter().cloned().chain([name]).collect(),
+                value,
+                place: place.clone(),
+            }));
+        }
+        value => {
+            let value = absolute(key.form, value, rules.folder);
+            source.leaves.push(Leaf { path, value, place });
+        }
+    }
     Ok(())
+}
+
+/// The value with its relative paths made absolute; `~/` stays.
+fn absolute(form: Form, value: Value, folder: &Path) -> Value {
+    match (form, value) {
+        (Form::Path, Value::String(text)) if !text.is_empty() && !text.starts_with('~') => {
+            Value::String(folder.join(text).display().to_string())
+        }
+        (Form::Paths, Value::Array(values)) => {
+            Value::Array(values.into_iter().map(|one| absolute(Form::Path, one, folder)).collect())
+        }
+        (_, value) => value,
+    }
 }
 
 /// Whether a value has the form; otherwise what is expected.
@@ -184,11 +217,12 @@ fn fits(form: Form, value: &Value, whole: bool) -> Result<(), String> {
         Form::Flag => value.is_bool(),
         Form::Number { min, max } => value.as_integer().is_some_and(|n| (min..=max).contains(&n)),
         Form::Choice(choices) => value.as_str().is_some_and(|text| choices.contains(&text)),
-        Form::Texts => value.as_array().is_some_and(|values| texts(values)),
+        Form::Texts | Form::Paths => value.as_array().is_some_and(|values| texts(values)),
         Form::Map if whole => {
             value.as_table().is_some_and(|table| table.values().all(Value::is_str))
         }
-        Form::Map => value.is_str(),
+        Form::Map if value.is_str() => true,
+        Form::Map => return Err(expected(Form::Text, value)),
         Form::Approval => return fits_approval(value, whole),
     };
     if fine { Ok(()) } else { Err(expected(form, value)) }
@@ -200,7 +234,7 @@ fn expected(form: Form, value: &Value) -> String {
         Form::Flag => "true or false".to_owned(),
         Form::Number { min, max: i64::MAX } => format!("a whole number from {min} on"),
         Form::Number { min, max } => format!("a whole number from {min} to {max}"),
-        Form::Texts => "a list of texts, such as [\"one\", \"other\"]".to_owned(),
+        Form::Texts | Form::Paths => "a list of texts, such as [\"one\", \"other\"]".to_owned(),
         Form::Map => "a table of texts".to_owned(),
         Form::Choice(choices) => one_of(choices, value),
         Form::Approval | Form::Any => one_of(POLICIES, value),

@@ -196,6 +196,92 @@ fn nothing_that_is_printed_for_developers_holds_a_secret() {
 }
 
 #[test]
+fn an_error_shows_no_secret_that_stands_on_its_line() {
+    for text in [
+        "[model_providers.x]\nexperimental_bearer_token = \"s3cret\n",
+        "[model_providers.x.http_headers]\nA = \"s3cret\" B\n",
+        "[model_providers.x]\nhttp_headers = { A = \"s3cret\", B = 5 }\n",
+        "[shell_environment_policy.set]\nB = [\"s3cret\"]\n",
+    ] {
+        let error = Stage::new(text).error();
+        assert!(error.contains("config.toml:2:") && !error.contains("s3cret"), "{error}");
+    }
+    let hostile = Stage::new("model = \"\u{1b}[2J\"\n");
+    assert!(!hostile.error().contains('\u{1b}'), "{}", hostile.error());
+}
+
+#[test]
+fn relative_paths_start_from_where_they_are_written() {
+    let mut stage = Stage::new(
+        "model_instructions_file = \"rules.md\"\n[profiles.p]\nmodel_instructions_file = \"../p.md\"\n[sandbox_workspace_write]\nwritable_roots = [\"data\", \"~/x\", \"/y\"]\n",
+    );
+    let home = stage.folder.path().join("home");
+    let config = stage.load().unwrap().config;
+    assert_eq!(config.model_instructions_file, Some(home.join("rules.md")));
+    let roots = [home.join("data"), "~/x".into(), "/y".into()];
+    assert_eq!(config.sandbox_workspace_write.writable_roots, roots);
+    stage.overrides = vec!["profile=p"];
+    let config = stage.load().unwrap().config;
+    assert_eq!(config.model_instructions_file, Some(home.join("../p.md")));
+    stage.overrides = vec!["model_instructions_file=here.md"];
+    let config = stage.load().unwrap().config;
+    assert_eq!(config.model_instructions_file, Some(stage.work().join("here.md")));
+}
+
+#[test]
+fn what_is_shown_is_what_is_merged() {
+    let mut stage = Stage::new(
+        "approval_policy = \"never\"\n[model_providers.x]\nhttp_headers = { A = \"1\", B = \"2\" }\n[projects.\"/a.b\"]\ntrust_level = \"trusted\"\n",
+    );
+    stage.overrides = vec![
+        "model_providers.x.http_headers.B=3",
+        "approval_policy.granular.rules=true",
+        "profiles.p.experimental_bearer_token=s3cret",
+    ];
+    let loaded = stage.load().unwrap();
+    let headers = &loaded.config.model_providers["x"].http_headers;
+    assert_eq!((headers["A"].as_str(), headers["B"].as_str()), ("1", "3"));
+    let built_in = |line: &&str| !line.ends_with("# built in");
+    let shown = self::show(&loaded);
+    let shown: Vec<&str> = shown.lines().filter(built_in).collect();
+    insta::assert_snapshot!(stage.shown(&shown.join("\n")));
+}
+
+#[test]
+fn a_table_adds_to_a_local_server_and_openai_is_what_it_says() {
+    let stage = Stage::new(
+        "[model_providers.ollama]\nstream_max_retries = 1\n[model_providers.openai]\nbase_url = \"http://elsewhere/v1\"\n[model_providers.x]\nbase_url = \"http://x/v1\"\nenv_key = \"X_KEY\"\nhttp_headers = { Version = \"1\" }\n[model_providers.y]\nbase_url = \"http://y/v1\"\nenv_key = \"X_KEY\"\nhttp_headers = { Authorization = \"Basic 1\" }\n",
+    );
+    let config = stage.load().unwrap().config;
+    let ollama = config.provider("ollama", &|_| None).unwrap();
+    assert_eq!(ollama.base_url, "http://127.0.0.1:11434/v1");
+    assert_eq!((ollama.wire, ollama.stream_max_retries), (crate::Wire::Chat, 1));
+    let openai = config.provider("openai", &|_| Some("k".into())).unwrap_err();
+    assert!(openai.to_string().contains("openai_base_url"), "{openai}");
+    let missing = config.provider("x", &|_| None).unwrap_err();
+    assert!(missing.to_string().contains("X_KEY"), "{missing}");
+    assert!(config.provider("y", &|_| None).is_ok());
+}
+
+#[test]
+fn a_work_tree_is_trusted_as_its_repository_is() {
+    let stage = Stage::new("");
+    let (work, main) = (stage.work(), stage.folder.path().join("main"));
+    let entry = main.join(".git/worktrees/w");
+    fs::create_dir_all(&entry).unwrap();
+    fs::remove_dir(work.join(".git")).unwrap();
+    fs::write(work.join(".git"), format!("gitdir: {}\n", entry.display())).unwrap();
+    stage.project("model = \"theirs\"\n");
+    let user = format!("[projects.{main:?}]\ntrust_level = \"trusted\"\n");
+    fs::write(stage.folder.path().join("home/config.toml"), user).unwrap();
+    // Only the folder says so.
+    assert_eq!(stage.load().unwrap().trusted, Some(false));
+    let back = work.join(".git").display().to_string();
+    fs::write(entry.join("gitdir"), format!("{back}\n")).unwrap();
+    assert_eq!(stage.load().unwrap().trusted, Some(true));
+}
+
+#[test]
 fn a_copied_file_mostly_works() {
     let stage = Stage::new(
         r#"
