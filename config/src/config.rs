@@ -24,6 +24,8 @@ pub struct Config {
     pub model_reasoning_summary: Option<String>,
     /// How long its answers are.
     pub model_verbosity: Option<String>,
+    /// Where an answer is cut, in tokens.
+    pub model_max_output_tokens: Option<u64>,
     /// The model's window in tokens.
     pub model_context_window: Option<u64>,
     /// From how many tokens on the context is summarised.
@@ -156,6 +158,7 @@ impl Config {
             effort: self.model_reasoning_effort.clone(),
             summary: self.model_reasoning_summary.clone(),
             verbosity: self.model_verbosity.clone(),
+            max_output_tokens: self.model_max_output_tokens,
             instructions,
             developer_instructions: self.developer_instructions.clone(),
             environment_context: self.include_environment_context.unwrap_or(true),

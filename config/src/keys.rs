@@ -84,6 +84,13 @@ pub(crate) const KEYS: &[Key] = &[
         "the model's own",
         "How long its answers are.",
     ),
+    key(
+        "model_max_output_tokens",
+        Number { min: 1, max: i64::MAX },
+        All,
+        "the server's own",
+        "Where the server cuts an answer, in tokens. What was said stands; it helps with models that do not stop by themselves.",
+    ),
     key("model_context_window", COUNT, All, "unknown", "The model's window, in tokens."),
     key(
         "model_auto_compact_token_limit",

@@ -6,7 +6,8 @@ const PARTS: [&str; 7] = ["key", "token", "secret", "password", "authorization",
 /// Whether a name says that its value is a secret.
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    !name.contains("token_limit") && PARTS.iter().any(|part| name.contains(part))
+    let counts = ["token_limit", "output_tokens"].iter().any(|part| name.contains(part));
+    !counts && PARTS.iter().any(|part| name.contains(part))
 }
 
 /// Whether a line of a file, up to its `=`, leads to values that may be secrets.

@@ -229,15 +229,18 @@ async fn a_schema_verbosity_and_effort_find_their_place_on_each_wire() {
     let mut request = with(vec![user("x")]);
     request.output_schema = Some(json!({"type": "object"}));
     request.verbosity = Some("low".to_owned());
+    request.max_output_tokens = Some(64);
     request.effort = Some("low".to_owned());
     request.tools = Arc::from([patch_tool()]);
     let chat = sent(WireApi::Chat, "mock", request.clone()).await;
     assert_eq!(chat["response_format"]["json_schema"]["schema"], json!({"type": "object"}));
     assert_eq!((&chat["reasoning_effort"], &chat["verbosity"]), (&json!("low"), &json!("low")));
+    assert_eq!(chat["max_tokens"], 64);
     let function = &chat["tools"][0]["function"];
     assert_eq!(function["parameters"]["required"], json!(["input"]));
     let azure = sent(WireApi::Responses, "azure", request).await;
     assert_eq!(azure["store"], true);
+    assert_eq!(azure["max_output_tokens"], 64);
     assert_eq!(azure["text"]["verbosity"], "low");
     assert_eq!(azure["text"]["format"]["type"], "json_schema");
 }

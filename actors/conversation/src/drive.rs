@@ -191,6 +191,7 @@ impl Conversation {
                 effort: settings.effort.clone(),
                 summary: settings.summary.clone(),
                 verbosity: settings.verbosity.clone(),
+                max_output_tokens: settings.max_output_tokens,
                 output_schema: turn.output_schema.clone().filter(|_| !compaction),
             },
             settings: Arc::clone(settings),

@@ -142,6 +142,7 @@ fn request_of(request: RequestId) -> ModelRequest {
         effort: None,
         summary: None,
         verbosity: None,
+        max_output_tokens: None,
         output_schema: None,
     }
 }

@@ -64,6 +64,8 @@ pub struct ModelRequest {
     pub summary: Option<String>,
     /// Verbosity.
     pub verbosity: Option<String>,
+    /// Where the server is to cut the answer, in tokens.
+    pub max_output_tokens: Option<u64>,
     /// A JSON Schema for the final answer.
     pub output_schema: Option<serde_json::Value>,
 }

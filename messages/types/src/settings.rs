@@ -92,6 +92,8 @@ pub struct SessionSettings {
     pub summary: Option<String>,
     /// Verbosity of answers (`low`, `medium`, `high`).
     pub verbosity: Option<String>,
+    /// Where the server is to cut an answer, in tokens; by default, where it does so itself.
+    pub max_output_tokens: Option<u64>,
     /// Replaces the built-in instructions.
     pub instructions: Option<String>,
     /// Added after the instructions.

@@ -31,6 +31,11 @@ struct Body<'a> {
     reasoning_effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verbosity: Option<&'a str>,
+    // The older name, which all servers know; OpenAI's newer models want the newer one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Format<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +157,8 @@ pub(crate) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Result<Vec<u8
         stream_options: StreamOptions { include_usage: true },
         reasoning_effort: request.effort.as_deref(),
         verbosity: request.verbosity.as_deref(),
+        max_tokens: request.max_output_tokens.filter(|_| !endpoint.is_openai()),
+        max_completion_tokens: request.max_output_tokens.filter(|_| endpoint.is_openai()),
         response_format: format,
         // Strict servers refuse members they do not know.
         prompt_cache_key: endpoint.is_openai().then(|| request.session.to_string()),

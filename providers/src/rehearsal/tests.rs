@@ -32,6 +32,7 @@ fn request(session: SessionId, items: Vec<Item>) -> ModelRequest {
         effort: None,
         summary: None,
         verbosity: None,
+        max_output_tokens: None,
         output_schema: None,
     }
 }

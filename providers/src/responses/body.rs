@@ -30,6 +30,8 @@ struct Body<'a> {
     parallel_tool_calls: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<Reasoning<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u64>,
     store: bool,
     stream: bool,
     include: [&'static str; 1],
@@ -98,6 +100,7 @@ pub(crate) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Result<Vec<u8
         tool_choice: "auto",
         parallel_tool_calls: true,
         reasoning: (effort.is_some() || summary.is_some()).then_some(Reasoning { effort, summary }),
+        max_output_tokens: request.max_output_tokens,
         store: endpoint.azure,
         stream: true,
         include: ["reasoning.encrypted_content"],

@@ -21,6 +21,7 @@ pub fn request(model: &str, text: &str) -> ModelRequest {
         effort: None,
         summary: None,
         verbosity: None,
+        max_output_tokens: None,
         output_schema: None,
     }
 }

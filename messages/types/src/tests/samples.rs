@@ -201,6 +201,7 @@ pub(super) fn settings() -> SessionSettings {
         effort: Some("high".into()),
         summary: Some("auto".into()),
         verbosity: Some("low".into()),
+        max_output_tokens: Some(4096),
         instructions: Some("Be brief.".into()),
         developer_instructions: Some("Use tabs.".into()),
         environment_context: true,
