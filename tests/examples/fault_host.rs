@@ -18,7 +18,7 @@ use troupe::{
     list_sessions,
     types::{Content, Event, Failure, Op, OpId, SessionId},
 };
-use troupe_exec::{JsonEvents, Output, Task};
+use troupe_exec::{JsonEvents, Output, Sink, Task};
 
 /// Aborts the process, or fails a write, at one step of one line.
 struct At {
@@ -150,9 +150,9 @@ async fn run(arguments: Arguments) -> Result<u8, Box<dyn std::error::Error>> {
     };
     let (_sender, signals) = watch::channel(None);
     let mut session = Live(&conversation, conversation.events());
-    let mut stdout = std::io::stdout();
-    let output = Output::Json(JsonEvents::default(), &mut stdout);
-    let end = troupe_exec::drive(&mut session, task, output, signals).await;
+    let sink = Sink::new(std::io::stdout())?;
+    let output = Output::Json(JsonEvents::default());
+    let end = troupe_exec::drive(&mut session, task, output, sink, signals).await;
     let tree = troupe.tree();
     for fault in arguments.faults.landed() {
         eprintln!("landed: {} {} {:?}", fault.role, fault.at, fault.moment);

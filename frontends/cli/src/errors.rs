@@ -1,6 +1,7 @@
 //! What ends a command early: a class, which decides the exit code, and a text for a person.
 
-use std::process::ExitCode;
+use std::{borrow::Cow, process::ExitCode};
+use troupe_exec::Signals;
 use troupe_types::{ErrorClass, Failure};
 
 /// An error at the edge.
@@ -10,6 +11,8 @@ pub(crate) enum CliError {
     Usage(String),
     /// Something failed.
     Failed(Failure),
+    /// A signal came before anything began.
+    Signalled(Signals),
 }
 
 impl CliError {
@@ -25,10 +28,11 @@ impl CliError {
         Self::Failed(Failure { class: ErrorClass::Internal, message: message.into() })
     }
 
-    pub(crate) fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> Cow<'_, str> {
         match self {
-            Self::Usage(message) => message,
-            Self::Failed(failure) => &failure.message,
+            Self::Usage(message) => message.into(),
+            Self::Failed(failure) => failure.message.as_str().into(),
+            Self::Signalled(signals) => signals.message().into(),
         }
     }
 
@@ -36,6 +40,7 @@ impl CliError {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(failure) => troupe_exec::exit_code(failure.class),
+            Self::Signalled(signals) => signals.code(),
         }
     }
 }

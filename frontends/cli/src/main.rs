@@ -14,6 +14,7 @@ use args::{Cli, Command, ConfigCommand, DebugCommand};
 use clap::Parser;
 use errors::CliResult;
 use std::{ffi::OsString, path::Path, process::ExitCode};
+use troupe_exec::JsonEvents;
 
 fn main() -> ExitCode {
     // Before anything else: the same program starts commands, and applies patches by that name.
@@ -24,7 +25,10 @@ fn main() -> ExitCode {
         return commands::apply_patch::run(&words.collect::<Vec<OsString>>());
     }
     panics::install();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refused(&error),
+    };
     log();
     match run(cli) {
         Ok(code) => code,
@@ -33,6 +37,16 @@ fn main() -> ExitCode {
             ExitCode::from(error.code())
         }
     }
+}
+
+/// The command line cannot be used, or asks for help. Whoever reads JSON lines gets a last one.
+fn refused(error: &clap::Error) -> ExitCode {
+    let json = |word: OsString| word == "--json" || word == "--experimental-json";
+    if error.use_stderr() && std::env::args_os().any(json) {
+        output::line(&JsonEvents::failed(error.to_string().trim_end()).to_string());
+    }
+    drop(error.print());
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(cli: Cli) -> CliResult {

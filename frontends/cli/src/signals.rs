@@ -1,10 +1,12 @@
-//! INT, TERM and HUP, as a value that can be waited for. The second one ends the process at once.
+//! INT, TERM and HUP, as a value that can be waited for. The third one ends the process at once,
+//! whatever it does.
 
 use tokio::sync::watch;
+use troupe_exec::Signals;
 
-/// Listens from now on; the value is the number of the first signal.
+/// Listens from now on.
 #[cfg(unix)]
-pub(crate) fn listen() -> watch::Receiver<Option<i32>> {
+pub(crate) fn listen() -> watch::Receiver<Option<Signals>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = watch::channel(None);
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
@@ -13,10 +15,7 @@ pub(crate) fn listen() -> watch::Receiver<Option<i32>> {
         #[expect(clippy::disallowed_methods, reason = "an edge of the front end")]
         drop(tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                let number = kind.as_raw_value();
-                if sender.send_replace(Some(number)).is_some() {
-                    std::process::exit(128 + number);
-                }
+                note(&sender, kind.as_raw_value());
             }
         }));
     }
@@ -25,15 +24,22 @@ pub(crate) fn listen() -> watch::Receiver<Option<i32>> {
 
 /// Listens from now on.
 #[cfg(not(unix))]
-pub(crate) fn listen() -> watch::Receiver<Option<i32>> {
+pub(crate) fn listen() -> watch::Receiver<Option<Signals>> {
     let (sender, receiver) = watch::channel(None);
     #[expect(clippy::disallowed_methods, reason = "an edge of the front end")]
     drop(tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
-            if sender.send_replace(Some(2)).is_some() {
-                std::process::exit(130);
-            }
+            note(&sender, 2);
         }
     }));
     receiver
+}
+
+fn note(sender: &watch::Sender<Option<Signals>>, number: i32) {
+    let before = sender.borrow().map_or(0, |signals: Signals| signals.count);
+    let signals = Signals { number, count: before + 1 };
+    sender.send_replace(Some(signals));
+    if signals.count > 2 {
+        std::process::exit(i32::from(signals.code()));
+    }
 }

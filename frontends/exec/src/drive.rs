@@ -4,19 +4,21 @@ use crate::{
     exit::{code_of, exit_code},
     human::HumanEvents,
     json::JsonEvents,
+    signal::{Signals, signalled},
+    sink::Sink,
+    text::clean,
 };
-use std::{
-    future::Future,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{collections::HashSet, future::Future, io, time::Duration};
 use tokio::{sync::watch, time::Instant};
 use troupe_types::{
-    Content, Decision, ErrorClass, Event, Failure, Op, OpId, Outcome, Record, SessionId,
+    Content, Decision, ErrorClass, Event, Failure, Op, OpId, Outcome, Record, RequestId, SessionId,
 };
 
 /// How long an interrupted turn has to end.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the last lines may take once the end was ordered.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What is driven: an open session.
 pub trait Session {
@@ -39,40 +41,61 @@ pub struct Task {
     pub broken_off: bool,
 }
 
-/// Where events go.
-pub enum Output<'a> {
+/// What events become.
+#[derive(Debug)]
+pub enum Output {
     /// JSON lines.
-    Json(JsonEvents, &'a mut dyn Write),
+    Json(JsonEvents),
     /// Text for people.
-    Human(Box<HumanEvents>, &'a mut dyn Write),
+    Human(Box<HumanEvents>),
 }
 
 /// How it ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ExecEnd {
     /// The code to exit with.
     pub code: u8,
     /// The model's last message.
     pub last_message: Option<String>,
+    /// Whether all of the output was written. A reader that has gone is no failure of the task.
+    pub written: io::Result<()>,
 }
 
-struct Driver<'a, 'o, S> {
+struct Driver<'a, S> {
     session: &'a mut S,
-    output: Output<'o>,
+    output: Output,
+    sink: Sink,
     last_message: Option<String>,
+    /// Requests whose answer is a summary of the context, not a message.
+    summaries: HashSet<RequestId>,
 }
 
-/// Drives a task to its end. `signals` holds the number of a signal once one came.
+/// Drives a task to its end. The first signal interrupts the turn, the second ends at once.
 pub async fn drive<S: Session>(
     session: &mut S,
     task: Task,
-    output: Output<'_>,
-    mut signals: watch::Receiver<Option<i32>>,
+    output: Output,
+    sink: Sink,
+    mut signals: watch::Receiver<Option<Signals>>,
 ) -> ExecEnd {
-    let mut driver = Driver { session, output, last_message: None };
-    let code = driver.run(task, &mut signals).await;
-    driver.flush();
-    ExecEnd { code, last_message: driver.last_message }
+    let summaries = HashSet::new();
+    let mut driver = Driver { session, output, sink, last_message: None, summaries };
+    let mut code = driver.run(task, &mut signals).await;
+    let Driver { sink, last_message, .. } = driver;
+    let hurry = async {
+        let signals = signalled(&mut signals, 1).await;
+        tokio::time::sleep(LAST_WORDS).await;
+        signals.code()
+    };
+    let written = tokio::select! {
+        biased;
+        written = sink.finish() => written,
+        by_signal = hurry => {
+            code = by_signal;
+            Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads it"))
+        }
+    };
+    ExecEnd { code, last_message, written }
 }
 
 /// What ends the waiting.
@@ -81,8 +104,8 @@ enum Found {
     Broken(Failure),
 }
 
-impl<S: Session> Driver<'_, '_, S> {
-    async fn run(&mut self, task: Task, signals: &mut watch::Receiver<Option<i32>>) -> u8 {
+impl<S: Session> Driver<'_, S> {
+    async fn run(&mut self, task: Task, signals: &mut watch::Receiver<Option<Signals>>) -> u8 {
         let id = self.session.id().to_string();
         self.line(|| JsonEvents::thread_started(&id));
         if task.broken_off {
@@ -99,7 +122,7 @@ impl<S: Session> Driver<'_, '_, S> {
         let continues = op == Op::Continue;
         let accepted = tokio::select! {
             biased;
-            signal = signalled(signals) => return self.broken_by(signal),
+            signal = signalled(signals, 1) => return self.broken_by(signal),
             accepted = self.session.submit(op) => accepted,
         };
         let op = match accepted {
@@ -109,7 +132,7 @@ impl<S: Session> Driver<'_, '_, S> {
         let mut wait = Wait { op, delivered: continues };
         let signal = tokio::select! {
             biased;
-            signal = signalled(signals) => signal,
+            signal = signalled(signals, 1) => signal,
             found = self.follow(&mut wait) => return self.finish(found),
         };
         // Accepted or not, the turn's own end is what is reported, if it comes in time.
@@ -121,10 +144,15 @@ impl<S: Session> Driver<'_, '_, S> {
             wait.delivered = true;
             self.follow(&mut wait).await
         };
-        match tokio::time::timeout_at(until, ended).await {
+        let found = tokio::select! {
+            biased;
+            again = signalled(signals, 2) => return self.broken_by(again),
+            found = tokio::time::timeout_at(until, ended) => found,
+        };
+        match found {
             Ok(found) => {
                 self.finish(found);
-                signal_code(signal)
+                signal.code()
             }
             Err(_) => self.broken_by(signal),
         }
@@ -133,6 +161,7 @@ impl<S: Session> Driver<'_, '_, S> {
     /// Passes events on until the task's turn has ended.
     async fn follow(&mut self, wait: &mut Wait) -> Found {
         loop {
+            self.sink.pass_on().await;
             let Some(event) = self.session.next().await else {
                 let message = "the session was closed".to_owned();
                 return Found::Broken(Failure { class: ErrorClass::Internal, message });
@@ -175,31 +204,33 @@ impl<S: Session> Driver<'_, '_, S> {
         }
     }
 
-    fn broken_by(&mut self, signal: i32) -> u8 {
-        let message = format!("interrupted by signal {signal}");
-        self.fail(&Failure { class: ErrorClass::Internal, message });
-        signal_code(signal)
+    fn broken_by(&mut self, signals: Signals) -> u8 {
+        self.fail(&Failure { class: ErrorClass::Internal, message: signals.message() });
+        signals.code()
     }
 
     fn fail(&mut self, failure: &Failure) -> u8 {
         match &mut self.output {
-            Output::Json(events, _) if events.is_over() => {}
-            Output::Json(..) => self.line(|| JsonEvents::failed(&failure.message)),
-            Output::Human(_, out) => {
-                let text = format!("ERROR: {}\n", failure.message);
-                drop(out.write_all(text.as_bytes()));
+            Output::Json(events) => {
+                if let Some(line) = events.fail(&failure.message) {
+                    push_line(&mut self.sink, &line);
+                }
             }
+            Output::Human(_) => self.sink.push(&format!("ERROR: {}\n", clean(&failure.message))),
         }
         exit_code(failure.class)
     }
 
     fn line(&mut self, value: impl FnOnce() -> serde_json::Value) {
-        if let Output::Json(_, out) = &mut self.output {
-            drop(write_line(out, &value()));
+        if let Output::Json(_) = &self.output {
+            push_line(&mut self.sink, &value());
         }
     }
 
     fn show(&mut self, event: &Event) {
+        if self.is_summary(event) {
+            return;
+        }
         if let Event::Durable(line) = event
             && let Record::ItemCompleted(body) = &line.record
             && let troupe_types::Item::Assistant(item) = &body.item
@@ -208,25 +239,30 @@ impl<S: Session> Driver<'_, '_, S> {
             self.last_message = Some(item.text.clone());
         }
         match &mut self.output {
-            Output::Json(events, out) => {
+            Output::Json(events) => {
                 for value in events.on(event) {
-                    drop(write_line(out, &value));
+                    push_line(&mut self.sink, &value);
                 }
             }
-            Output::Human(events, out) => {
-                let text = events.on(event);
-                if !text.is_empty() {
-                    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
-                }
-            }
+            Output::Human(events) => self.sink.push(&events.on(event)),
         }
     }
 
-    fn flush(&mut self) {
-        let (Output::Json(_, out) | Output::Human(_, out)) = &mut self.output;
-        // A closed pipe is no failure of the task: it went on, and its exit code tells.
-        drop(out.flush());
+    /// Whether it is part of a summary of the context.
+    fn is_summary(&mut self, event: &Event) -> bool {
+        let Event::Durable(line) = event else { return false };
+        match &line.record {
+            Record::RequestStarted(body) if body.compaction => self.summaries.insert(body.request),
+            Record::TextPart(body) => self.summaries.contains(&body.request),
+            Record::ItemCompleted(body) => self.summaries.contains(&body.request),
+            _ => false,
+        }
     }
+}
+
+fn push_line(sink: &mut Sink, value: &serde_json::Value) {
+    sink.push(&value.to_string());
+    sink.push("\n");
 }
 
 /// Which turn's end is waited for.
@@ -234,23 +270,4 @@ struct Wait {
     op: OpId,
     /// The prompt is part of a turn.
     delivered: bool,
-}
-
-async fn signalled(signals: &mut watch::Receiver<Option<i32>>) -> i32 {
-    match signals.wait_for(Option::is_some).await {
-        Ok(signal) => signal.unwrap_or(2),
-        // Nobody listens to signals.
-        Err(_) => std::future::pending().await,
-    }
-}
-
-fn signal_code(signal: i32) -> u8 {
-    u8::try_from(128 + signal).unwrap_or(255)
-}
-
-fn write_line(out: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
-    let mut text = value.to_string();
-    text.push('\n');
-    out.write_all(text.as_bytes())?;
-    out.flush()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     exit::message_of,
-    text::{command_line, exit_code, printed, result_text},
+    text::{clean, command_line, exit_code, printed, result_text},
 };
 use std::{collections::HashMap, fmt::Write, time::Duration};
 use troupe_types::{
@@ -65,11 +65,11 @@ impl HumanEvents {
         let rule = "─".repeat(8);
         let mut out = format!("{}\n{rule}\n", self.paint(BOLD, title));
         for (name, value) in lines {
-            put(&mut out, &format!("{} {value}\n", self.paint(BOLD, &format!("{name}:"))));
+            put(&mut out, &format!("{} {}\n", self.paint(BOLD, &format!("{name}:")), clean(value)));
         }
         put(&mut out, &format!("{rule}\n"));
         if !prompt.is_empty() {
-            put(&mut out, &format!("{}\n{prompt}\n\n", self.paint(CYAN, "user")));
+            put(&mut out, &format!("{}\n{}\n\n", self.paint(CYAN, "user"), clean(prompt)));
         }
         out
     }
@@ -79,15 +79,15 @@ impl HumanEvents {
         match event {
             Event::Durable(line) => self.on_record(&line.record),
             Event::Progress(progress) => self.on_progress(progress),
-            Event::Skipped { offset, reason } => self.block(&self.paint(
+            Event::Skipped { offset, reason } => self.colored(
                 RED,
                 &format!("warning: the log's line at byte {offset} cannot be used: {reason}"),
-            )),
+            ),
             Event::StorageFailed(failure) => {
-                self.block(&self.paint(RED, &format!("ERROR: {}", failure.message)))
+                self.colored(RED, &format!("ERROR: {}", failure.message))
             }
             Event::Closed { reason } => reason.as_ref().map_or(String::new(), |reason| {
-                self.block(&self.paint(RED, &format!("ERROR: the session was closed: {reason}")))
+                self.colored(RED, &format!("ERROR: the session was closed: {reason}"))
             }),
         }
     }
@@ -95,6 +95,12 @@ impl HumanEvents {
     /// A block of lines, after the end of whatever was shown live.
     fn block(&mut self, text: &str) -> String {
         format!("{}{text}\n", self.end_live())
+    }
+
+    /// A block of one colour; the text may come from anywhere.
+    fn colored(&mut self, style: &str, text: &str) -> String {
+        let text = self.paint(style, &clean(text));
+        self.block(&text)
     }
 
     fn end_live(&mut self) -> String {
@@ -119,12 +125,12 @@ impl HumanEvents {
                     CallDetail::Command { argv, cwd, .. } => format!(
                         "{} {} in {}",
                         self.paint(MAGENTA, "exec"),
-                        self.paint(BOLD, &script(argv)),
-                        cwd.display()
+                        self.paint(BOLD, &clean(&script(argv))),
+                        clean(&cwd.display().to_string())
                     ),
                     CallDetail::Patch { .. } => self.paint(MAGENTA, "apply patch"),
                     CallDetail::Tool { summary } => {
-                        format!("{} {summary}", self.paint(MAGENTA, "tool"))
+                        format!("{} {}", self.paint(MAGENTA, "tool"), clean(summary))
                     }
                 };
                 self.block(&text)
@@ -133,16 +139,13 @@ impl HumanEvents {
             Record::PlanUpdated(body) => self.on_plan(body),
             Record::ApprovalAsked(body) => {
                 let text = format!("needs an approval: {} ({})", body.ask.action, body.ask.reason);
-                self.block(&self.paint(RED, &text))
+                self.colored(RED, &text)
             }
-            Record::Notice(body) => {
-                let text = match body.level {
-                    Level::Retry => self.paint(DIM, &body.text),
-                    Level::Warning => self.paint(RED, &format!("warning: {}", body.text)),
-                    Level::Error => self.paint(RED, &format!("ERROR: {}", body.text)),
-                };
-                self.block(&text)
-            }
+            Record::Notice(body) => match body.level {
+                Level::Retry => self.colored(DIM, &body.text),
+                Level::Warning => self.colored(RED, &format!("warning: {}", body.text)),
+                Level::Error => self.colored(RED, &format!("ERROR: {}", body.text)),
+            },
             Record::Compacted(_) => self.block(&self.paint(DIM, "context compacted")),
             Record::Mended(body) => self.block(&self.paint(
                 DIM,
@@ -157,7 +160,8 @@ impl HumanEvents {
                 match &body.result {
                     Outcome::Completed => self.block(&tokens),
                     outcome => {
-                        let failed = self.paint(RED, &format!("ERROR: {}", message_of(outcome)));
+                        let failed =
+                            self.paint(RED, &clean(&format!("ERROR: {}", message_of(outcome))));
                         self.block(&format!("{failed}\n{tokens}"))
                     }
                 }
@@ -179,10 +183,8 @@ impl HumanEvents {
             self.streaming = Some(place);
         }
         let style = if part.channel == Channel::Reasoning { DIM } else { "" };
-        put(
-            &mut out,
-            &if style.is_empty() { part.text.clone() } else { self.paint(style, &part.text) },
-        );
+        let text = clean(&part.text);
+        put(&mut out, &if style.is_empty() { text } else { self.paint(style, &text) });
         *self.shown.entry((part.request, part.index)).or_default() += part.text.len();
         out
     }
@@ -203,7 +205,8 @@ impl HumanEvents {
                 if shown == item.text.len() {
                     return format!("{}{cut}", self.end_live());
                 }
-                let text = format!("{}{}{cut}", self.name(Channel::Answer), item.text.trim_end());
+                let text =
+                    format!("{}{}{cut}", self.name(Channel::Answer), clean(item.text.trim_end()));
                 self.block(&text)
             }
             Item::Reasoning(item) if !self.options.hide_reasoning && shown == 0 => {
@@ -212,8 +215,11 @@ impl HumanEvents {
                 if text.trim().is_empty() {
                     return String::new();
                 }
-                let text =
-                    format!("{}{}", self.name(Channel::Reasoning), self.paint(DIM, text.trim()));
+                let text = format!(
+                    "{}{}",
+                    self.name(Channel::Reasoning),
+                    self.paint(DIM, &clean(text.trim()))
+                );
                 self.block(&text)
             }
             _ => String::new(),
@@ -234,21 +240,25 @@ impl HumanEvents {
             Outcome::Lost => self.paint(RED, "lost"),
         };
         let text = match &body.detail {
-            Some(CallDetail::Command { .. }) => with_output(&said, &printed(body)),
+            Some(CallDetail::Command { .. }) => with_output(&said, &clean(&printed(body))),
             Some(CallDetail::Patch { changes }) if body.outcome.is_completed() => {
                 let mut out = format!("patch {said}");
                 for change in changes {
-                    put(&mut out, &format!("\n{} {}", change.kind, change.path.display()));
-                    put(&mut out, &self.diff(&change.diff));
+                    put(
+                        &mut out,
+                        &format!("\n{} {}", change.kind, clean(&change.path.display().to_string())),
+                    );
+                    put(&mut out, &self.diff(&clean(&change.diff)));
                 }
                 out
             }
             Some(CallDetail::Tool { summary }) if body.outcome.is_completed() => {
-                format!("{} {summary}: {said}", self.paint(MAGENTA, "tool"))
+                format!("{} {}: {said}", self.paint(MAGENTA, "tool"), clean(summary))
             }
             _ => {
                 let tool = item.map_or("tool".to_owned(), |item| item.tool);
-                with_output(&format!("{} {said}", self.paint(MAGENTA, &tool)), &result_text(body))
+                let head = format!("{} {said}", self.paint(MAGENTA, &clean(&tool)));
+                with_output(&head, &clean(&result_text(body)))
             }
         };
         self.block(&text)
@@ -270,7 +280,7 @@ impl HumanEvents {
     fn on_plan(&mut self, body: &PlanUpdated) -> String {
         let mut out = self.paint(MAGENTA, "plan");
         if let Some(text) = &body.explanation {
-            put(&mut out, &format!(" {text}"));
+            put(&mut out, &format!(" {}", clean(text)));
         }
         for step in &body.plan {
             let mark = match step.status {
@@ -278,7 +288,7 @@ impl HumanEvents {
                 StepStatus::InProgress => "→",
                 StepStatus::Pending => "•",
             };
-            put(&mut out, &format!("\n  {mark} {}", step.step));
+            put(&mut out, &format!("\n  {mark} {}", clean(&step.step)));
         }
         self.block(&out)
     }
@@ -288,14 +298,14 @@ impl HumanEvents {
             Progress::CallOutput { text, .. } if self.options.live && self.streaming.is_none() => {
                 let last = text.lines().rev().find(|line| !line.trim().is_empty());
                 let Some(line) = last else { return String::new() };
-                let line: String = line.chars().filter(|c| !c.is_control()).take(76).collect();
+                let line: String = clean(line).chars().take(76).collect();
                 self.live_line = true;
                 format!("\r\x1b[K{}", self.paint(DIM, &format!("  {line}")))
             }
             Progress::ActorRestarted { path, reason } => {
                 let name = path.rsplit('/').next().unwrap_or(path).to_owned();
                 let text = format!("actor {name} was started again ({reason}); nothing is lost");
-                self.block(&self.paint(DIM, &text))
+                self.colored(DIM, &text)
             }
             Progress::CallOutput { .. } => String::new(),
         }

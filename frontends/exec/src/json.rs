@@ -15,8 +15,8 @@ use troupe_types::{
 #[derive(Debug, Default)]
 pub struct JsonEvents {
     items: u64,
-    /// Items that began and have not ended.
-    open: HashMap<CallId, String>,
+    /// Items that began and have not ended, and what they are.
+    open: HashMap<CallId, (String, CallDetail)>,
     calls: HashMap<CallId, CallItem>,
     plan: Option<(String, Vec<Value>)>,
     /// Whether a terminal event was given.
@@ -36,16 +36,16 @@ impl JsonEvents {
         json!({ "type": "turn.started" })
     }
 
-    /// The last line where no turn's end comes any more.
+    /// The last line of a run that never began.
     #[must_use]
     pub fn failed(message: &str) -> Value {
         json!({ "type": "turn.failed", "error": { "message": message } })
     }
 
-    /// Whether a terminal event was given.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.over
+    /// The last line where no turn's end comes any more; none if there was one already.
+    pub fn fail(&mut self, message: &str) -> Option<Value> {
+        let first = !std::mem::replace(&mut self.over, true);
+        first.then(|| Self::failed(message))
     }
 
     fn next_id(&mut self) -> String {
@@ -84,7 +84,7 @@ impl JsonEvents {
             Record::CallStarted(body) => {
                 let id = self.next_id();
                 let line = self.call_event("item.started", &id, body.call, &body.detail, None);
-                self.open.insert(body.call, id);
+                self.open.insert(body.call, (id, body.detail.clone()));
                 vec![line]
             }
             Record::CallFinished(body) => self.on_call_finished(body),
@@ -126,9 +126,12 @@ impl JsonEvents {
         if let Some(item) = &item {
             self.calls.insert(body.call, item.clone());
         }
-        let id = began.unwrap_or_else(|| self.next_id());
-        let other = CallDetail::Tool { summary: String::new() };
-        let detail = body.detail.as_ref().unwrap_or(&other);
+        let (id, began_as) = match began {
+            Some((id, detail)) => (id, detail),
+            None => (self.next_id(), CallDetail::Tool { summary: String::new() }),
+        };
+        // A lost call has no detail of its own: it stays what it was.
+        let detail = body.detail.as_ref().unwrap_or(&began_as);
         let line = self.call_event("item.completed", &id, body.call, detail, Some(body));
         self.calls.remove(&body.call);
         vec![line]

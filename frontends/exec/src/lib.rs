@@ -10,6 +10,8 @@ mod human;
 mod json;
 mod prompt;
 mod sessions;
+mod signal;
+mod sink;
 mod text;
 
 #[cfg(test)]
@@ -21,3 +23,6 @@ pub use human::{HumanEvents, HumanOptions};
 pub use json::JsonEvents;
 pub use prompt::{Input, PromptError, content, prompt_text};
 pub use sessions::{Transcript, summary_json, table};
+pub use signal::{Signals, signalled};
+pub use sink::Sink;
+pub use text::clean;

@@ -11,6 +11,9 @@ use troupe_types::Content;
 /// The largest image, in bytes.
 const MAX_IMAGE: u64 = 20 * 1024 * 1024;
 
+/// The largest prompt on standard input, in bytes: no model's window holds more.
+const MAX_INPUT: u64 = 16 * 1024 * 1024;
+
 /// Why there is no prompt.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
@@ -26,6 +29,12 @@ pub enum PromptError {
     /// Standard input cannot be read.
     #[error("the prompt cannot be read from standard input: {0}")]
     Input(std::io::Error),
+    /// It is too much.
+    #[error(
+        "the prompt on standard input has more than {} MiB: put it in a file and name that",
+        MAX_INPUT / 1024 / 1024
+    )]
+    TooLong,
     /// It is no text.
     #[error("the prompt on standard input is not UTF-8 (byte {0} is wrong): convert it first")]
     NotText(usize),
@@ -88,7 +97,10 @@ pub fn prompt_text(
 
 fn read(reader: &mut dyn Read) -> Result<String, PromptError> {
     let mut bytes = Vec::new();
-    reader.read_to_end(&mut bytes).map_err(PromptError::Input)?;
+    reader.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(PromptError::Input)?;
+    if bytes.len() as u64 > MAX_INPUT {
+        return Err(PromptError::TooLong);
+    }
     let text = String::from_utf8(bytes)
         .map_err(|error| PromptError::NotText(error.utf8_error().valid_up_to()))?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
@@ -108,11 +120,12 @@ pub fn content(text: &str, images: &[PathBuf]) -> Result<Vec<Content>, PromptErr
 }
 
 fn image_url(path: &Path) -> Result<String, String> {
-    let size = fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_IMAGE {
-        return Err(format!("{size} bytes are more than {MAX_IMAGE}"));
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(MAX_IMAGE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_IMAGE {
+        return Err(format!("it has more than {} MiB", MAX_IMAGE / 1024 / 1024));
     }
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let kind = kind_of(&bytes).ok_or("it is not a PNG, JPEG, GIF or WebP image")?;
     Ok(format!("data:image/{kind};base64,{}", STANDARD.encode(&bytes)))
 }

@@ -1,1 +1,235 @@
 //! Events in, lines out.
+
+use crate::{JsonEvents, Output, Session, Signals, Sink, Task, clean, drive};
+use proptest::prelude::*;
+use serde_json::Value;
+use std::{
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+use tokio::sync::{mpsc, watch};
+use troupe_types::{
+    AssistantItem, CallDetail, CallFinished, CallId, CallStarted, Content, Event, Failure, Item,
+    ItemCompleted, Line, Op, OpId, Outcome, Record, RequestId, RequestStarted, SessionId,
+    TurnFinished, TurnId, TurnStarted, Usage,
+};
+
+/// A session that says what it is told to.
+struct Told {
+    op: OpId,
+    events: mpsc::Receiver<Event>,
+    submitted: mpsc::Sender<Op>,
+}
+
+impl Session for Told {
+    fn id(&self) -> SessionId {
+        SessionId::new()
+    }
+
+    async fn submit(&self, op: Op) -> Result<OpId, Failure> {
+        drop(self.submitted.try_send(op));
+        Ok(self.op)
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+}
+
+/// Takes everything that is written, or fails.
+#[derive(Clone, Default)]
+struct Paper {
+    text: Arc<Mutex<Vec<u8>>>,
+    broken: bool,
+}
+
+impl Paper {
+    fn kinds(&self) -> Vec<String> {
+        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|line| match line["item"]["type"].as_str() {
+                Some(item) => format!("{} {item}", line["type"].as_str().unwrap()),
+                None => line["type"].as_str().unwrap().to_owned(),
+            })
+            .collect()
+    }
+}
+
+impl Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.text.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A stream nobody reads.
+struct Stalled(std::sync::mpsc::Receiver<()>);
+
+impl Write for Stalled {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        let _never = self.0.recv();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Stage {
+    op: OpId,
+    events: mpsc::Sender<Event>,
+    submitted: mpsc::Receiver<Op>,
+    signals: watch::Sender<Option<Signals>>,
+    running: tokio::task::JoinHandle<crate::ExecEnd>,
+}
+
+impl Stage {
+    async fn new(stream: impl Write + Send + 'static) -> Self {
+        let (events, given) = mpsc::channel(256);
+        let (taken, submitted) = mpsc::channel(256);
+        let (signals, heard) = watch::channel(None);
+        let op = OpId::new();
+        let mut session = Told { op, events: given, submitted: taken };
+        let task = Task { prompt: Some(vec![Content::text("go")]), ..Task::default() };
+        let sink = Sink::new(stream).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test")]
+        let running = tokio::spawn(async move {
+            drive(&mut session, task, Output::Json(JsonEvents::default()), sink, heard).await
+        });
+        let mut stage = Self { op, events, submitted, signals, running };
+        assert!(matches!(stage.submitted.recv().await, Some(Op::Prompt { .. })));
+        let body = TurnStarted {
+            turn: TurnId::new(),
+            op: stage.op,
+            provider: "p".into(),
+            model: "m".into(),
+        };
+        stage.tell(Record::TurnStarted(body));
+        stage
+    }
+
+    fn tell(&self, record: Record) {
+        let line = Line { seq: 0, at: 0, record };
+        self.events.try_send(Event::Durable(line.into())).unwrap();
+    }
+
+    fn says(&self, request: RequestId, text: &str) {
+        let item = AssistantItem { id: None, text: text.into(), phase: None, cut: false };
+        let item = Item::Assistant(item);
+        self.tell(Record::ItemCompleted(ItemCompleted { request, index: 0, item }));
+    }
+
+    fn ends(&self, result: Outcome) {
+        let body = TurnFinished { turn: TurnId::new(), result, usage: Usage::default() };
+        self.tell(Record::TurnFinished(body));
+    }
+
+    fn signal(&self, number: i32, count: u32) {
+        self.signals.send_replace(Some(Signals { number, count }));
+    }
+}
+
+#[tokio::test]
+async fn a_summary_of_the_context_is_no_message() {
+    let paper = Paper::default();
+    let stage = Stage::new(paper.clone()).await;
+    let (summary, answer) = (RequestId::new(), RequestId::new());
+    let turn = TurnId::new();
+    stage.tell(Record::RequestStarted(RequestStarted { request: summary, turn, compaction: true }));
+    stage.says(summary, "What was done so far.");
+    stage.tell(Record::RequestStarted(RequestStarted { request: answer, turn, compaction: false }));
+    stage.says(answer, "Done.");
+    stage.ends(Outcome::Completed);
+    let end = stage.running.await.unwrap();
+    assert_eq!((end.code, end.last_message.as_deref()), (0, Some("Done.")));
+    let kinds =
+        ["thread.started", "turn.started", "item.completed agent_message", "turn.completed"];
+    assert_eq!(paper.kinds(), kinds);
+}
+
+#[tokio::test]
+async fn a_lost_call_stays_what_it_was() {
+    let paper = Paper::default();
+    let stage = Stage::new(paper.clone()).await;
+    let call = CallId::new();
+    let detail = CallDetail::Command {
+        argv: vec!["bash".into(), "-c".into(), "true".into()],
+        cwd: "/".into(),
+        exit_code: None,
+        strays: 0,
+    };
+    stage.tell(Record::CallStarted(CallStarted { call, detail }));
+    stage.tell(Record::CallFinished(CallFinished {
+        call,
+        outcome: Outcome::Lost,
+        content: Vec::new(),
+        detail: None,
+        took_ms: 0,
+    }));
+    stage.ends(Outcome::Completed);
+    stage.running.await.unwrap();
+    let kinds = paper.kinds();
+    assert_eq!(kinds[2..4], ["item.started command_execution", "item.completed command_execution"]);
+}
+
+#[tokio::test]
+async fn the_second_signal_ends_a_turn_that_does_not_stop() {
+    let paper = Paper::default();
+    let mut stage = Stage::new(paper.clone()).await;
+    stage.signal(2, 1);
+    assert_eq!(stage.submitted.recv().await, Some(Op::Interrupt));
+    stage.signal(15, 2);
+    assert_eq!(stage.running.await.unwrap().code, 128 + 15);
+    assert_eq!(paper.kinds(), ["thread.started", "turn.started", "turn.failed"]);
+}
+
+#[tokio::test]
+async fn a_signal_is_heeded_while_nobody_reads() {
+    let (_open, gate) = std::sync::mpsc::channel();
+    let stage = Stage::new(Stalled(gate)).await;
+    for _ in 0..100 {
+        stage.says(RequestId::new(), "more");
+    }
+    stage.signal(15, 1);
+    let end = stage.running.await.unwrap();
+    assert_eq!((end.code, end.written.is_err()), (128 + 15, true));
+}
+
+#[tokio::test]
+async fn a_reader_that_has_gone_does_not_end_the_task() {
+    let stage = Stage::new(Paper { broken: true, ..Paper::default() }).await;
+    for _ in 0..100 {
+        stage.says(RequestId::new(), "more");
+    }
+    stage.ends(Outcome::Completed);
+    let end = stage.running.await.unwrap();
+    assert_eq!((end.code, end.last_message.as_deref()), (0, Some("more")));
+    assert_eq!(end.written.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn what_terminals_obey_is_taken_out() {
+    assert_eq!(clean("\u{1b}[31mred\u{1b}[0m\r\n\ttab\u{1b}]0;title\u{7}\u{9b}2J"), "red\n\ttab2J");
+}
+
+proptest! {
+    #[test]
+    fn no_text_brings_a_control_character(text in "(\\PC|\\x1b|\\x9b|[\\x00-\\x1f]|[\\[\\];m0-9])*") {
+        let cleaned = clean(&text);
+        prop_assert!(!cleaned.chars().any(|c| c.is_control() && c != '\n' && c != '\t'));
+    }
+
+    #[test]
+    fn plain_text_stays(text in "[a-zäöü€ \\n\\t]*") {
+        prop_assert_eq!(clean(&text), text);
+    }
+}

@@ -49,3 +49,10 @@ pub(crate) fn status(finished: &CallFinished) -> &'static str {
         Outcome::Failed(_) | Outcome::Cancelled | Outcome::TimedOut | Outcome::Lost => "failed",
     }
 }
+
+/// The text without what a terminal would obey: models and commands may say anything.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
+    anstream::adapter::strip_str(text).flat_map(str::chars).filter(plain).collect()
+}

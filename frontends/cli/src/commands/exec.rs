@@ -8,13 +8,16 @@ use crate::{
     tree::TreeSocket,
 };
 use std::{
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use tokio::sync::watch;
 use troupe::{Conversation, Events, Opening, Setup, Troupe, config::Loaded, list_sessions};
-use troupe_exec::{ExecEnd, HumanEvents, HumanOptions, Input, JsonEvents, Output, Task};
+use troupe_exec::{
+    ExecEnd, HumanEvents, HumanOptions, Input, JsonEvents, Output, Signals, Sink, Task, clean,
+    signalled,
+};
 use troupe_types::{Event, Failure, Op, OpId, SessionId, SessionSettings};
 
 /// What the words of the command line mean.
@@ -33,7 +36,7 @@ pub(crate) fn run(args: ExecArgs, config: &ConfigArgs) -> CliResult {
     match prepare_and_run(args, config) {
         Err(error) if json => {
             // The last line is a terminal event, also of what never began.
-            output::line(&JsonEvents::failed(error.message()).to_string());
+            output::line(&JsonEvents::failed(&error.message()).to_string());
             Err(error)
         }
         result => result,
@@ -49,7 +52,13 @@ fn prepare_and_run(args: ExecArgs, config: &ConfigArgs) -> CliResult {
         .map_err(|error| CliError::internal(format!("no runtime: {error}")))?;
     let code = runtime.block_on(async {
         let signals = signals::listen();
-        exec(args, config, words, signals).await
+        let mut early = signals.clone();
+        let ready = tokio::select! {
+            biased;
+            signals = signalled(&mut early, 1) => return Err(CliError::Signalled(signals)),
+            ready = prepare(args, config, words) => ready?,
+        };
+        perform(ready, signals).await
     });
     // What still blocks (a read of standard input, a look at files) does not hold up the end.
     runtime.shutdown_background();
@@ -97,42 +106,66 @@ fn toml_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-async fn exec(
+/// A session that is open, and what is to be done in it.
+struct Ready {
     args: ExecArgs,
-    config: &ConfigArgs,
-    words: Words,
-    signals: watch::Receiver<Option<i32>>,
-) -> CliResult {
+    loaded: Loaded,
+    header: Header,
+    troupe: Troupe,
+    conversation: Conversation,
+    task: Task,
+    /// Where the session is, if it is not kept.
+    temporary: Option<PathBuf>,
+}
+
+/// Everything up to the prompt. What waits here (standard input, a search for servers) may be
+/// dropped: nothing has begun.
+async fn prepare(args: ExecArgs, config: &ConfigArgs, words: Words) -> Result<Ready, CliError> {
     let cwd = setup::working_directory(args.cd.as_deref())?;
     let loaded = setup::read(config, &cwd, flags(&args))?;
     setup::warn(&loaded);
     let mut company = Setup::new(&loaded);
     let chosen = setup::choose(&loaded, args.oss, args.local_provider.as_deref(), &company).await?;
     let mut settings = session_settings(&loaded, &cwd, &chosen, &args)?;
-    let ephemeral = args.ephemeral.then(|| temporary_sessions(&mut company)).transpose()?;
-    company.environment.bin_dir = bin_dir::ensure(&loaded.places.state_dir);
     let resume = match &words.resume {
         None => None,
         Some(which) => Some(find_session(which, &args, &cwd, &company.sessions_dir)?),
     };
-    let task_input = read_task(&args, words.prompt.as_deref(), resume.is_some(), &signals).await?;
+    check_last_message(&args)?;
+    let mut task = read_task(&args, words.prompt.as_deref(), resume.is_some()).await?;
+    let temporary = args.ephemeral.then(|| temporary_sessions(&mut company)).transpose()?;
+    company.environment.bin_dir = bin_dir::ensure(&loaded.places.state_dir);
     settings.cwd.clone_from(&cwd);
     let header = Header { settings: settings.clone(), why: chosen.why };
     let troupe = Troupe::start(company);
-    let socket = TreeSocket::serve(&troupe, &loaded.places.runtime_dir);
     let opening = match resume {
         Some(session) => Opening::resume(session, settings),
         None => Opening::new(settings),
     };
     let conversation = troupe.open(opening.from_source("exec")).await.map_err(open_failed)?;
-    let end = drive(&args, &loaded, &header, &conversation, task_input, signals).await;
+    task.broken_off = conversation.was_broken_off();
+    Ok(Ready { args, loaded, header, troupe, conversation, task, temporary })
+}
+
+async fn perform(ready: Ready, signals: watch::Receiver<Option<Signals>>) -> CliResult {
+    let socket = TreeSocket::serve(&ready.troupe, &ready.loaded.places.runtime_dir);
+    let end = drive(&ready, signals).await;
     drop(socket);
-    troupe.stop().await;
-    if let Some(folder) = ephemeral {
+    ready.troupe.stop().await;
+    if let Some(folder) = &ready.temporary {
         drop(std::fs::remove_dir_all(folder));
     }
-    write_last_message(&args, &end)?;
-    Ok(ExitCode::from(end.code))
+    let end = end?;
+    if let Err(error) = &end.written {
+        output::warning(&format!("not all of the output was written: {error}"));
+    }
+    let kept = write_last_message(&ready.args, &end);
+    // The run has had its last line; what failed after it is said to people.
+    let late = kept.map_err(|error| {
+        output::error(&format!("error: {}", error.message()));
+        error.code()
+    });
+    Ok(ExitCode::from(late.err().unwrap_or(end.code)))
 }
 
 fn open_failed(error: troupe::OpenError) -> CliError {
@@ -198,13 +231,8 @@ fn find_session(
     }
 }
 
-/// The prompt and what goes with it. Reading standard input may wait, so signals end it.
-async fn read_task(
-    args: &ExecArgs,
-    given: Option<&str>,
-    resumed: bool,
-    signals: &watch::Receiver<Option<i32>>,
-) -> Result<Task, CliError> {
+/// The prompt and what goes with it.
+async fn read_task(args: &ExecArgs, given: Option<&str>, resumed: bool) -> Result<Task, CliError> {
     let output_schema = match &args.output_schema {
         None => None,
         Some(path) => {
@@ -223,16 +251,8 @@ async fn read_task(
         troupe_exec::prompt_text(given.as_deref(), append, resumed, input)
     };
     let text = if needs_input {
-        let mut signals = signals.clone();
-        tokio::select! {
-            read = tokio::task::spawn_blocking(read) => {
-                read.map_err(|error| CliError::internal(error.to_string()))?
-            }
-            signal = signals.wait_for(Option::is_some) => {
-                let number = signal.ok().and_then(|signal| *signal).unwrap_or(2);
-                std::process::exit(128 + number);
-            }
-        }
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|error| CliError::internal(error.to_string()))?
     } else {
         read()
     };
@@ -268,21 +288,18 @@ impl troupe_exec::Session for Live<'_> {
 }
 
 async fn drive(
-    args: &ExecArgs,
-    loaded: &Loaded,
-    header: &Header,
-    conversation: &Conversation,
-    mut task: Task,
-    signals: watch::Receiver<Option<i32>>,
-) -> ExecEnd {
-    task.broken_off = conversation.was_broken_off();
+    ready: &Ready,
+    mut signals: watch::Receiver<Option<Signals>>,
+) -> Result<ExecEnd, CliError> {
+    let Ready { args, loaded, header, conversation, task, .. } = ready;
     let mut session = Live { conversation, events: conversation.events() };
+    let no_thread = |error| CliError::internal(format!("no thread for the output: {error}"));
     if args.json {
-        let mut stdout = std::io::stdout();
-        let output = Output::Json(JsonEvents::default(), &mut stdout);
-        return troupe_exec::drive(&mut session, task, output, signals).await;
+        let sink = Sink::new(std::io::stdout()).map_err(no_thread)?;
+        let output = Output::Json(JsonEvents::default());
+        return Ok(troupe_exec::drive(&mut session, task.clone(), output, sink, signals).await);
     }
-    let mut stderr = std::io::stderr();
+    let stderr = std::io::stderr();
     let human = HumanEvents::new(HumanOptions {
         color: setup::color(args.color, &stderr),
         live: stderr.is_terminal(),
@@ -294,15 +311,25 @@ async fn drive(
         &header_lines(header, conversation),
         &prompt.collect::<String>(),
     );
-    drop(stderr.write_all(text.as_bytes()));
-    let output = Output::Human(Box::new(human), &mut stderr);
-    let end = troupe_exec::drive(&mut session, task, output, signals).await;
+    let mut sink = Sink::new(stderr).map_err(no_thread)?;
+    sink.push(&text);
+    let output = Output::Human(Box::new(human));
+    let task = task.clone();
+    let mut end = troupe_exec::drive(&mut session, task, output, sink, signals.clone()).await;
     // A person has read it already; a pipe gets just the answer.
     let watched = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     if let (Some(message), 0, false) = (&end.last_message, end.code, watched) {
-        output::line(message.trim_end());
+        let mut sink = Sink::new(std::io::stdout()).map_err(no_thread)?;
+        let terminal = std::io::stdout().is_terminal();
+        let message = message.trim_end();
+        sink.push(&if terminal { clean(message) } else { message.to_owned() });
+        sink.push("\n");
+        tokio::select! {
+            written = sink.finish() => end.written = end.written.and(written),
+            signals = signalled(&mut signals, 1) => end.code = signals.code(),
+        }
     }
-    end
+    Ok(end)
 }
 
 fn header_lines(header: &Header, conversation: &Conversation) -> Vec<(&'static str, String)> {
@@ -321,6 +348,17 @@ fn header_lines(header: &Header, conversation: &Conversation) -> Vec<(&'static s
     lines
 }
 
+/// Whether the last message can be kept is found out before anything is done for it.
+fn check_last_message(args: &ExecArgs) -> Result<(), CliError> {
+    let Some(path) = &args.output_last_message else { return Ok(()) };
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|error| cannot_be_kept(path, &error))
+}
+
+fn cannot_be_kept(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::storage(format!("{} cannot be written: {error}", path.display()))
+}
+
 fn write_last_message(args: &ExecArgs, end: &ExecEnd) -> Result<(), CliError> {
     let Some(path) = &args.output_last_message else { return Ok(()) };
     if end.code != 0 {
@@ -330,7 +368,5 @@ fn write_last_message(args: &ExecArgs, end: &ExecEnd) -> Result<(), CliError> {
     if text.is_empty() {
         output::warning(&format!("no last message: {} is empty", path.display()));
     }
-    std::fs::write(path, text.trim_end_matches('\n')).map_err(|error| {
-        CliError::storage(format!("{} cannot be written: {error}", path.display()))
-    })
+    std::fs::write(path, text.trim_end_matches('\n')).map_err(|error| cannot_be_kept(path, &error))
 }
