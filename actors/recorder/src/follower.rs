@@ -161,7 +161,7 @@ impl Follower {
         } else {
             let reader = LogReader::open(&self.path)?;
             let reader = reader.ok_or(io::ErrorKind::NotFound)?.until(published.offset);
-            reader.find(self.seq)?
+            Some(reader.place_of(self.seq)?)
         };
         Ok(self.at)
     }

@@ -13,6 +13,8 @@ pub enum LogPoint {
     AfterPublish,
     /// Before the file is synced.
     BeforeSync,
+    /// Before the bytes of a failed write are cut off.
+    BeforeCut,
 }
 
 /// What happens at a step.

@@ -9,6 +9,7 @@ use crate::{
 use std::{
     fs::{self, File, TryLockError},
     io::{self, Write},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -39,8 +40,10 @@ pub(crate) struct LogFile {
     fault: Option<StorageFault>,
     /// A sync failed: nothing is ever written again.
     read_only: bool,
-    /// The file or its folder is new since the last sync.
-    created: bool,
+    /// Bytes of a failed write may stand behind the whole lines.
+    uncut: bool,
+    /// Folders with entries that are new since the last sync.
+    folders: Vec<PathBuf>,
     blobs: Vec<PathBuf>,
     mended: Option<(u64, String)>,
 }
@@ -61,7 +64,8 @@ impl LogFile {
             len: 0,
             fault: None,
             read_only: false,
-            created: false,
+            uncut: false,
+            folders: Vec::new(),
             blobs: Vec::new(),
             mended: None,
         }
@@ -133,12 +137,19 @@ impl LogFile {
     }
 
     fn create(&mut self, place: &Path) -> io::Result<File> {
+        // What is new in a folder is an entry of the one above it.
+        self.folders.clear();
+        for folder in self.path.dir().ancestors().filter(|folder| *folder != Path::new("")) {
+            self.folders.push(folder.to_owned());
+            if folder.exists() {
+                break;
+            }
+        }
         make_folder(self.path.dir())?;
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        self.created = true;
         options.open(place)
     }
 
@@ -146,6 +157,10 @@ impl LogFile {
     fn take_up(&mut self, file: &File) -> Result<(), OpenFailure> {
         let size = file.metadata().map_err(|error| self.failed("be read", &error))?.len();
         if self.known && size == self.len {
+            return Ok(());
+        }
+        if self.uncut && size > self.len {
+            // Our own, of a write that failed.
             return Ok(());
         }
         if self.known && self.len > 0 {
@@ -208,28 +223,50 @@ impl LogFile {
         durability: Durability,
     ) -> Result<Vec<Appended>, StorageFault> {
         let before = (self.len, self.next_seq);
-        let appended = self.write_whole(lines).map_err(|error| {
-            self.cut_back();
-            self.refuse(fault_of(&self.path.file(), "be written", &error))
-        })?;
-        if durability == Durability::Synced
-            && let Err(error) = self.sync()
-        {
-            self.read_only = true;
+        // A panic on the way (a full disk's allocator, a hook) is this log's alone.
+        let written = catch_unwind(AssertUnwindSafe(|| {
+            let appended = self
+                .write_whole(lines)
+                .map_err(|error| fault_of(&self.path.file(), "be written", &error))?;
+            if durability == Durability::Synced {
+                self.sync().map_err(|error| self.unsynced(&error))?;
+            }
+            Ok(appended)
+        }));
+        let appended = written.unwrap_or_else(|_| Err(self.panicked())).map_err(|fault| {
             // These lines are refused, so they must not be read either.
             (self.len, self.next_seq) = before;
-            self.cut_back();
-            let mut fault = fault_of(&self.path.file(), "be synced", &error);
-            fault.kind = FaultKind::ReadOnly;
-            fault.message.push_str("; the session is read-only from here on");
-            return Err(self.refuse(fault));
-        }
+            self.uncut = true;
+            if let Err(error) = self.cut() {
+                tracing::error!(%error, "a failed write is not cut off; it is before the next one");
+            }
+            self.refuse(fault)
+        })?;
         self.publish();
         for line in lines {
             // Only an abort can be ordered here: what is published stands.
-            let _published = pass(self.hook.as_ref(), LogPoint::AfterPublish, line.seq);
+            let hook = self.hook.as_ref();
+            let passed = || pass(hook, LogPoint::AfterPublish, line.seq);
+            let _published = catch_unwind(AssertUnwindSafe(passed));
         }
         Ok(appended)
+    }
+
+    /// What cannot be synced may be lost at any time: nothing is written after it.
+    fn unsynced(&mut self, error: &io::Error) -> StorageFault {
+        self.read_only = true;
+        let mut fault = fault_of(&self.path.file(), "be synced", error);
+        fault.kind = FaultKind::ReadOnly;
+        fault.message.push_str("; the session is read-only from here on");
+        fault
+    }
+
+    fn panicked(&self) -> StorageFault {
+        let message = format!(
+            "the session's log {} was not written: the writer failed",
+            self.path.file().display()
+        );
+        StorageFault { kind: FaultKind::Io, message }
     }
 
     fn write_whole(&mut self, lines: &[Line]) -> io::Result<Vec<Appended>> {
@@ -249,6 +286,7 @@ impl LogFile {
                 text.push_str(&rendered.text);
             }
         }
+        self.cut()?;
         let Some(file) = &self.file else { return Err(io::Error::other("the log is not open")) };
         write_all_at(file, text.as_bytes(), self.len)?;
         self.len += text.len() as u64;
@@ -261,29 +299,29 @@ impl LogFile {
     }
 
     /// Takes the bytes of a failed write off again.
-    fn cut_back(&self) {
-        if let Some(file) = &self.file
-            && let Err(error) = file.set_len(self.len)
-        {
-            tracing::error!(%error, "a failed write is not cut off; it is when the log is opened");
+    fn cut(&mut self) -> io::Result<()> {
+        if let (true, Some(file)) = (self.uncut, &self.file) {
+            pass(self.hook.as_ref(), LogPoint::BeforeCut, self.next_seq)?;
+            file.set_len(self.len)?;
+            self.uncut = false;
         }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {
         pass(self.hook.as_ref(), LogPoint::BeforeSync, self.next_seq.saturating_sub(1))?;
         let Some(file) = &self.file else { return Ok(()) };
+        if !self.blobs.is_empty() {
+            self.folders.push(self.path.folder());
+        }
         for blob in self.blobs.drain(..) {
             File::open(&blob)?.sync_all()?;
         }
-        if self.created {
-            file.sync_all()?;
-            sync_folder(self.path.dir())?;
-            if self.path.folder().is_dir() {
-                sync_folder(&self.path.folder())?;
-            }
-            self.created = false;
-        } else {
+        if self.folders.is_empty() {
             file.sync_data()?;
+        } else {
+            file.sync_all()?;
+            self.folders.drain(..).try_for_each(|folder| sync_folder(&folder))?;
         }
         Ok(())
     }

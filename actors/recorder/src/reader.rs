@@ -71,6 +71,19 @@ impl LogReader {
         Ok(found.filter(|(_, number)| *number == seq).map(|(offset, _)| offset))
     }
 
+    /// Where the line with this number starts, or would start: after the last one before it. What
+    /// stands there may be damaged.
+    pub(crate) fn place_of(&self, seq: u64) -> io::Result<u64> {
+        let before = |_, head: &[u8]| seq_of(head).filter(|number| *number <= seq);
+        let Some((offset, number)) = self.scan_back(self.end, before)? else { return Ok(0) };
+        if number == seq {
+            return Ok(offset);
+        }
+        let mut reader = BufReader::new(&self.file);
+        reader.seek(SeekFrom::Start(offset))?;
+        Ok(offset + reader.take(self.end - offset).skip_until(b'\n')? as u64)
+    }
+
     /// The last checkpoint that starts before `before`, and every line after it.
     ///
     /// # Errors

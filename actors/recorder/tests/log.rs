@@ -318,6 +318,100 @@ async fn after_a_failed_sync_nothing_is_written() {
     stage.end().await;
 }
 
+/// What a hook does at the steps it is told of, once each.
+struct Plan(Mutex<Vec<(LogPoint, u64, Deed)>>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Deed {
+    Fail,
+    Panic,
+}
+
+impl LogHook for Plan {
+    fn at(&self, point: LogPoint, seq: u64) -> HookAction {
+        let mut plan = self.0.lock().unwrap();
+        let Some(place) = plan.iter().position(|(at, line, _)| *at == point && *line == seq) else {
+            return HookAction::Go;
+        };
+        let (.., deed) = plan.remove(place);
+        drop(plan);
+        assert!(deed == Deed::Fail, "as planned");
+        HookAction::Fail(io::ErrorKind::StorageFull)
+    }
+}
+
+fn planned(plan: &[(LogPoint, u64, Deed)]) -> Option<Arc<dyn LogHook>> {
+    Some(Arc::new(Plan(Mutex::new(plan.to_vec()))))
+}
+
+/// A sync that fails leaves bytes to cut off; where that fails as well, they never stand behind a
+/// later line.
+#[tokio::test]
+async fn bytes_that_could_not_be_cut_off_are_before_anything_else_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    // The line is whole in the file when the writer fails, and is not cut off twice.
+    let plan = [
+        (LogPoint::AfterWrite, 1, Deed::Panic),
+        (LogPoint::BeforeCut, 1, Deed::Fail),
+        (LogPoint::BeforeCut, 1, Deed::Fail),
+    ];
+    let mut stage = Stage::with(dir.path(), SessionId::new(), planned(&plan));
+    stage.write(0, "a");
+    assert_eq!(stage.told().await, Ok(0));
+    stage.write(1, &"long ".repeat(100));
+    assert_eq!(stage.told().await, Err(FaultKind::Io));
+    stage.recorder.tell(RecorderMessage::Retry).unwrap();
+    stage.write(1, "b");
+    assert_eq!(stage.told().await, Err(FaultKind::Full), "it is not written behind them");
+    stage.recorder.tell(RecorderMessage::Retry).unwrap();
+    stage.write(1, "c");
+    assert_eq!(stage.told().await, Ok(1));
+    assert_eq!(texts(&stage.replay().await.unwrap()), ["a", "c"]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_panic_while_one_log_is_written_is_that_logs_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for point in [LogPoint::BeforeWrite, LogPoint::AfterWrite, LogPoint::BeforeSync] {
+        let plan = [(point, 1, Deed::Panic)];
+        let mut stage = Stage::with(dir.path(), SessionId::new(), planned(&plan));
+        stage.write(0, "a");
+        assert_eq!(stage.told().await, Ok(0));
+        stage.append(1, notice("b"), Durability::Synced);
+        assert_eq!(stage.told().await, Err(FaultKind::Io));
+        stage.recorder.tell(RecorderMessage::Retry).unwrap();
+        stage.append(1, notice("c"), Durability::Synced);
+        assert_eq!(stage.told().await, Ok(1), "the writer still works after {point:?}");
+        assert_eq!(texts(&stage.replay().await.unwrap()), ["a", "c"]);
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_after_a_damaged_line_wherever_it_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    for damaged in 0..3 {
+        let mut stage = Stage::with(dir.path(), SessionId::new(), None);
+        for seq in 0..3 {
+            stage.write(seq, "text");
+            stage.told().await.unwrap();
+        }
+        let mut lines: Vec<String> =
+            fs::read_to_string(stage.path.file()).unwrap().lines().map(str::to_owned).collect();
+        lines[damaged] = "#".repeat(lines[damaged].len());
+        fs::write(stage.path.file(), lines.join("\n") + "\n").unwrap();
+        let mut follower = stage.follow(damaged as u64);
+        let found = tokio::time::timeout(PATIENCE, follower.next()).await.unwrap();
+        assert!(matches!(found, Followed::Skipped { .. }), "{damaged}: {found:?}");
+        for seq in damaged + 1..3 {
+            let found = tokio::time::timeout(PATIENCE, follower.next()).await.unwrap();
+            assert!(matches!(found, Followed::Line { line, .. } if line.seq == seq as u64));
+        }
+        stage.end().await;
+    }
+}
+
 #[tokio::test]
 async fn a_follower_sees_an_unbroken_sequence_from_any_line() {
     let dir = tempfile::tempdir().unwrap();
@@ -389,6 +483,52 @@ fn sessions_are_listed_the_latest_first() {
         assert_eq!(one[0].session, SessionId::from_u128(2));
         assert!(list_sessions(&dir.path().join("none"), 1, |_| true).unwrap().is_empty());
     });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// Whatever fails on the way, the log holds what was accepted, in order, and nothing else.
+    #[test]
+    fn a_log_holds_what_was_accepted(
+        faults in prop::collection::vec(
+            (0..3usize, 0..12u64, any::<bool>()),
+            0..12,
+        ),
+    ) {
+        let points = [LogPoint::BeforeWrite, LogPoint::AfterWrite, LogPoint::BeforeCut];
+        let plan: Vec<_> = faults
+            .iter()
+            .map(|(point, seq, panics)| match points[*point] {
+                // A line that is in the file can only be lost by a panic.
+                LogPoint::AfterWrite => (LogPoint::AfterWrite, *seq, Deed::Panic),
+                point if *panics => (point, *seq, Deed::Panic),
+                point => (point, *seq, Deed::Fail),
+            })
+            .filter(|(point, _, deed)| *point != LogPoint::BeforeCut || *deed == Deed::Fail)
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let mut stage = Stage::with(dir.path(), SessionId::from_u128(7), planned(&plan));
+            let mut accepted = Vec::new();
+            for attempt in 0..24 {
+                let seq = accepted.len() as u64;
+                let text = format!("{attempt} {}", "z".repeat(attempt * 37 % 100));
+                stage.write(seq, &text);
+                match stage.told().await {
+                    Ok(_) => accepted.push(text),
+                    Err(_) => stage.recorder.tell(RecorderMessage::Retry).unwrap(),
+                }
+            }
+            assert!(accepted.len() >= 12, "{}", accepted.len());
+            assert_eq!(texts(&stage.replay().await.unwrap()), accepted);
+            stage.end().await;
+            let stage = Stage::new(dir.path());
+            assert_eq!(texts(&stage.replay().await.unwrap()), accepted);
+            stage.end().await;
+        });
+    }
 }
 
 proptest! {
