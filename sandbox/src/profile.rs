@@ -90,6 +90,8 @@ fn add_root(roots: &mut Vec<Root>, path: &Path) {
     for name in PROTECTED {
         let entry = real.join(name);
         match fs::symlink_metadata(&entry) {
+            #[cfg(target_os = "linux")]
+            Ok(data) if crate::linux::is_placeholder(&data) => root.absent.push(entry),
             Ok(_) => protect(&mut root, &entry),
             // In temporary folders everybody makes what they like.
             Err(_) if NOT_MADE.contains(&name) && !temporary => {

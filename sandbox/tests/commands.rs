@@ -29,6 +29,8 @@ fn main() {
     let tests: &[(&str, Make)] = &[
         ("modes_hold_what_they_say", |stage| Box::pin(modes_hold_what_they_say(stage))),
         ("protected_names_hold_and_leave_no_litter", |stage| Box::pin(protected_names(stage))),
+        ("names_shared_by_two_hosts_stay_protected", |stage| Box::pin(shared_names(stage))),
+        ("a_failed_set_up_weakens_nothing", |stage| Box::pin(failed_set_up(stage))),
         ("the_network_is_off_unless_asked_for", |stage| Box::pin(network(stage))),
         ("the_kernel_is_out_of_reach", |stage| Box::pin(kernel(stage))),
         ("everyday_work_works", |stage| Box::pin(everyday(stage))),
@@ -164,6 +166,44 @@ async fn protected_names(stage: &Stage) {
     until("no litter", || fs::read_dir(&bare).unwrap().count() == 0);
 }
 
+/// Two hosts need the same name kept free: the end of the one's command leaves the other's held.
+async fn shared_names(stage: &Stage) {
+    let other = Launcher::default();
+    let bare = stage.folder.path().join("bare");
+    let profile = stage.profile(SandboxMode::WorkspaceWrite, &bare);
+    let script = "echo up; read line < ../go; mkdir .git/x && echo made";
+    let fifo = stage.folder.path().join("go");
+    assert!(stage.run(SandboxMode::DangerFullAccess, "mkfifo ../go").await.0 == Exit::Code(0));
+    let started = other.launch(&shell(&bare, script), &profile).await.unwrap();
+    let ([mut stdout, _stderr], exit, kill) = started.into_parts();
+    stdout.read_exact(&mut [0; 3]).await.unwrap();
+    // Resolved while the name is there; it is gone from that launcher's view when it has ended.
+    let profile = stage.profile(SandboxMode::WorkspaceWrite, &bare);
+    let (exit_here, out) = stage.run_with(&profile, &bare, "touch .git/config").await;
+    assert_ne!(exit_here, Exit::Code(0), "{out}");
+    fs::write(&fifo, "go\n").unwrap();
+    assert_ne!(exit.await, Exit::Code(0));
+    assert!(!read(stdout).await.contains("made"));
+    drop(kill);
+    until("no litter", || fs::read_dir(&bare).unwrap().count() == 0);
+}
+
+/// A set-up that fails for a reason of its own fails that command, and weakens no other.
+async fn failed_set_up(stage: &Stage) {
+    let mut profile = stage.profile(SandboxMode::WorkspaceWrite, &stage.work());
+    profile.roots[0].protected.push(stage.work().join("gone"));
+    let command = shell(&stage.work(), "echo ran > ran");
+    let Err(error) = stage.launcher.launch(&command, &profile).await else {
+        panic!("it ran without what was to be protected");
+    };
+    assert!(matches!(error, LaunchError::Unenforceable(_)), "{error}");
+    assert!(!stage.work().join("ran").exists());
+    // The next one has namespaces of its own again: something new can be made beside `.git`.
+    let (exit, out) =
+        stage.run(SandboxMode::WorkspaceWrite, "echo x > new && ! touch .git/x").await;
+    assert_eq!(exit, Exit::Code(0), "{out}");
+}
+
 async fn network(stage: &Stage) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -262,8 +302,9 @@ async fn dead_launcher(stage: &Stage) {
     let started =
         stage.launcher.launch(&shell(&stage.work(), "sleep 300"), &profile).await.unwrap();
     let (_outputs, exit, _kill) = started.into_parts();
-    let _ = stage.run(SandboxMode::DangerFullAccess, &format!("kill -9 {first}")).await;
-    assert_eq!(exit.await, Exit::Lost);
+    let killed = stage.run(SandboxMode::DangerFullAccess, &format!("kill -9 {first}")).await;
+    let exit = tokio::time::timeout(PATIENCE, exit).await;
+    assert_eq!(exit, Ok(Exit::Lost), "the kill ended with {killed:?}");
     assert_eq!(stage.run(SandboxMode::WorkspaceWrite, "true").await.0, Exit::Code(0));
     assert_ne!(stage.launcher.pid().unwrap(), first);
 }

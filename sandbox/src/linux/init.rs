@@ -4,6 +4,7 @@
 use super::{
     confine::{self, Level},
     mounts,
+    placeholders::Placeholders,
     rules::Enforcement,
     sys::{self, Fork, check, exit_now, prctl},
     wire::{Report, Step},
@@ -41,16 +42,21 @@ pub(crate) struct Request {
 pub(crate) struct Init {
     pub(crate) pid: libc::pid_t,
     pub(crate) level: Level,
-    /// Empty folders that stand where names are protected; removed when the command has ended.
+    /// Held until the command has ended.
     pub(crate) placeholders: Vec<PathBuf>,
 }
 
 /// A step that failed.
 pub(crate) type Failure = (Step, io::Error);
 
-/// Forks the init of a command, held as firmly as the kernel allows. `best` is what worked before.
-/// Only for processes with a single thread.
-pub(crate) fn start(request: &Request, best: &mut Level) -> Result<Init, Failure> {
+/// Forks the init of a command, held as firmly as the kernel allows. `best` is what it allowed
+/// before. A failure that says nothing about the kernel weakens nothing: it is tried again, and then
+/// fails this command. Only for processes with a single thread.
+pub(crate) fn start(
+    request: &Request,
+    best: &mut Level,
+    placeholders: &mut Placeholders,
+) -> Result<Init, Failure> {
     let profile = &request.profile;
     let levels: &[Level] = match (profile.sandboxed, profile.allow_unenforced) {
         (false, _) => &[Level::Open],
@@ -62,40 +68,63 @@ pub(crate) fn start(request: &Request, best: &mut Level) -> Result<Init, Failure
         if *level == Level::Full && *best != Level::Full {
             continue;
         }
-        match fork_init(request, *level) {
+        let first = fork_init(request, *level, placeholders);
+        let tried = match first {
+            Err(why) if !is_refused(&why) => fork_init(request, *level, placeholders),
+            tried => tried,
+        };
+        match tried {
             Ok(init) => {
                 if profile.sandboxed {
                     *best = *level;
                 }
                 return Ok(init);
             }
-            Err(why) => failure = why,
+            Err(why) if is_refused(&why) => failure = why,
+            Err(why) => return Err(why),
         }
     }
     Err(failure)
 }
 
-fn fork_init(request: &Request, level: Level) -> Result<Init, Failure> {
+/// Whether the kernel, or who set it up, does not allow the step at all.
+fn is_refused((step, error): &Failure) -> bool {
+    let refused = [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::EINVAL];
+    match (step, error.raw_os_error()) {
+        (Step::Landlock, _) => true,
+        // The limits of namespaces, which are 0 where they are switched off.
+        (Step::Namespaces, Some(libc::ENOSPC | libc::EUSERS)) => true,
+        (Step::Namespaces | Step::Identity | Step::Mounts, Some(errno)) => refused.contains(&errno),
+        _ => false,
+    }
+}
+
+fn fork_init(
+    request: &Request,
+    level: Level,
+    placeholders: &mut Placeholders,
+) -> Result<Init, Failure> {
     let profile = &request.profile;
     if level == Level::Rules && !landlock_is_there() {
         return Err((Step::Landlock, io::ErrorKind::Unsupported.into()));
     }
-    let placeholders = if level == Level::Full { make_placeholders(profile) } else { Vec::new() };
     let flags = match (level, profile.network) {
         (Level::Full, true) => NAMESPACES,
         (Level::Full, false) => NAMESPACES | libc::CLONE_NEWNET,
         _ => 0,
     };
-    let mut init = Init { pid: 0, level, placeholders };
-    let forked = fork_and_map(request, level, flags);
-    match forked {
-        Ok(pid) => init.pid = pid,
+    let absent = profile.roots.iter().flat_map(|root| &root.absent);
+    let held = match level {
+        Level::Full => placeholders.hold(absent),
+        _ => Vec::new(),
+    };
+    match fork_and_map(request, level, flags, &held) {
+        Ok(pid) => Ok(Init { pid, level, placeholders: held }),
         Err(failure) => {
-            init.remove_placeholders();
-            return Err(failure);
+            placeholders.release(&held);
+            Err(failure)
         }
     }
-    Ok(init)
 }
 
 const NAMESPACES: libc::c_int =
@@ -105,6 +134,7 @@ fn fork_and_map(
     request: &Request,
     level: Level,
     flags: libc::c_int,
+    placeholders: &[PathBuf],
 ) -> Result<libc::pid_t, Failure> {
     let failed = |step| move |error| (step, error);
     let (mut go, may_go) = pipe_files().map_err(failed(Step::Descriptors))?;
@@ -114,7 +144,7 @@ fn fork_and_map(
         Fork::Child => {
             drop((may_go, is_ready));
             let set_up = match level {
-                Level::Full => set_up_namespaces(&mut go, &request.profile),
+                Level::Full => set_up_namespaces(&mut go, &request.profile, placeholders),
                 _ => prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map_err(failed(Step::Privileges)),
             };
             match set_up {
@@ -182,10 +212,14 @@ fn read_failure(bytes: [u8; 8]) -> Option<Failure> {
     }
 }
 
-fn set_up_namespaces(go: &mut fs::File, profile: &Profile) -> Result<(), Failure> {
+fn set_up_namespaces(
+    go: &mut fs::File,
+    profile: &Profile,
+    placeholders: &[PathBuf],
+) -> Result<(), Failure> {
     let failed = |step| move |error| (step, error);
     go.read_exact(&mut [0]).map_err(failed(Step::Identity))?;
-    mounts::set_up(profile).map_err(failed(Step::Mounts))?;
+    mounts::set_up(profile, placeholders).map_err(failed(Step::Mounts))?;
     mounts::mount_proc().map_err(failed(Step::Mounts))?;
     if !profile.network {
         // Without it commands have no loopback, which is no reason to refuse them.
@@ -240,20 +274,6 @@ fn landlock_is_there() -> bool {
         libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, 1u32)
     };
     version >= 1
-}
-
-fn make_placeholders(profile: &Profile) -> Vec<PathBuf> {
-    let absent = profile.roots.iter().flat_map(|root| &root.absent);
-    absent.filter(|path| fs::create_dir(path).is_ok() || path.is_dir()).cloned().collect()
-}
-
-impl Init {
-    /// Takes the placeholders away that nobody has filled.
-    pub(crate) fn remove_placeholders(&self) {
-        for path in &self.placeholders {
-            let _used = fs::remove_dir(path);
-        }
-    }
 }
 
 // ---- in the init itself
@@ -436,13 +456,15 @@ pub fn run_under(command: Command, profile: Profile) -> Result<Exit, LaunchError
         soft_files: super::limits::for_commands(),
     };
     let mut best = Level::Full;
-    let init = start(&request, &mut best).map_err(|failure| explain(&request.command, failure))?;
+    let mut placeholders = Placeholders::default();
+    let init = start(&request, &mut best, &mut placeholders)
+        .map_err(|failure| explain(&request.command, failure))?;
     let (command, control) = (request.command.clone(), UnixStream::from(ours));
     drop(request);
     let exit = follow(&command, control);
     // SAFETY: waits for the init just made, so that nothing of it is left.
     let _ended = unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
-    init.remove_placeholders();
+    placeholders.release(&init.placeholders);
     exit
 }
 
@@ -504,7 +526,8 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
             soft_files: None,
         };
         let mut best = Level::Full;
-        let init = match start(&request, &mut best) {
+        let mut placeholders = Placeholders::default();
+        let init = match start(&request, &mut best, &mut placeholders) {
             Ok(init) => init,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -513,7 +536,7 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
         let _ended = follow(&command, UnixStream::from(ours));
         // SAFETY: waits for the init just made.
         unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
-        init.remove_placeholders();
+        placeholders.release(&init.placeholders);
         Ok(Ok(init.level))
     };
     let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();

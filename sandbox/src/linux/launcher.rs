@@ -6,6 +6,7 @@
 use super::{
     confine::Level,
     init::{self, Init, Request},
+    placeholders::Placeholders,
     sys::{self, exit_now},
     wire::{self, Report},
 };
@@ -16,7 +17,6 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
-    path::PathBuf,
 };
 
 /// Serves requests until the host is gone. Does not return.
@@ -32,10 +32,17 @@ fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
     // SAFETY: a text that lives for ever; the kernel copies it.
     unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
+    // What is typed at the host's terminal (Ctrl-C) concerns the host.
+    // SAFETY: no arguments; it fails for a leader of a group, which is away from there already.
+    unsafe { libc::setsid() };
     let socket = std::io::stdin().as_fd().try_clone_to_owned()?;
     let signals = sys::child_signals()?;
-    let mut launcher =
-        Launcher { inits: HashMap::new(), shared: HashMap::new(), best: Level::Full, soft_files };
+    let mut launcher = Launcher {
+        inits: HashMap::new(),
+        placeholders: Placeholders::default(),
+        best: Level::Full,
+        soft_files,
+    };
     let mut buffer = vec![0; wire::MAX_REQUEST];
     loop {
         let [asked, ended] = sys::poll([socket.as_raw_fd(), signals.as_raw_fd()])?;
@@ -57,9 +64,8 @@ fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
 
 struct Launcher {
     inits: HashMap<libc::pid_t, Init>,
-    /// How many commands a placeholder stands for.
-    shared: HashMap<PathBuf, u32>,
-    /// What held the last command.
+    placeholders: Placeholders,
+    /// What the kernel allows, as far as is known.
     best: Level,
     soft_files: Option<u64>,
 }
@@ -78,11 +84,8 @@ impl Launcher {
             own_session: true,
             soft_files: self.soft_files,
         };
-        match init::start(&request, &mut self.best) {
+        match init::start(&request, &mut self.best, &mut self.placeholders) {
             Ok(init) => {
-                for path in &init.placeholders {
-                    *self.shared.entry(path.clone()).or_default() += 1;
-                }
                 self.inits.insert(init.pid, init);
             }
             Err((step, error)) => {
@@ -100,17 +103,7 @@ impl Launcher {
             if libc::WIFSIGNALED(status) && init.level != Level::Full {
                 self.end_orphans();
             }
-            for path in &init.placeholders {
-                let left = self.shared.get_mut(path).map_or(0, |count| {
-                    *count -= 1;
-                    *count
-                });
-                if left == 0 {
-                    self.shared.remove(path);
-                    // One that a command has filled from elsewhere stays.
-                    let _used = std::fs::remove_dir(path);
-                }
-            }
+            self.placeholders.release(&init.placeholders);
         }
     }
 

@@ -2,7 +2,11 @@
 
 use super::sys::{c_path, check};
 use crate::profile::Profile;
-use std::{ffi::CStr, io, path::Path};
+use std::{
+    ffi::CStr,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Devices that programs need; all others cannot be opened.
 const DEVICES: [&str; 6] =
@@ -19,8 +23,9 @@ const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
 const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
 const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
 
-/// Sets the view up, in a mount namespace of our own.
-pub(crate) fn set_up(profile: &Profile) -> io::Result<()> {
+/// Sets the view up, in a mount namespace of our own. The placeholders are protected like what is
+/// there.
+pub(crate) fn set_up(profile: &Profile, placeholders: &[PathBuf]) -> io::Result<()> {
     let root = Path::new("/");
     mount(None, root, None, libc::MS_REC | libc::MS_PRIVATE)?;
     for writable in &profile.roots {
@@ -52,7 +57,8 @@ pub(crate) fn set_up(profile: &Profile) -> io::Result<()> {
         // Mounts below it that were read-only before stay so.
         let _locked = set_attributes(&writable.path, 0, RDONLY, true);
     }
-    for path in profile.roots.iter().flat_map(|root| root.protected.iter().chain(&root.absent)) {
+    let protected = profile.roots.iter().flat_map(|root| &root.protected);
+    for path in protected.chain(placeholders) {
         bind(path)?;
         set_attributes(path, RDONLY, 0, true)?;
     }
