@@ -55,3 +55,39 @@ fn a_project_cannot_name_instructions_outside_its_folders() {
     assert!(!requests[0].body.to_string().contains("the-secret"));
     assert!(requests[1].body.to_string().contains("the-notes"));
 }
+
+/// A real disk that is full, in a mount namespace of its own.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_up_ends_with_the_storage_code_and_the_session_goes_on() {
+    let fills = call("shell", json!({ "command": "head -c 30000 /dev/zero | tr '\\0' x" }));
+    let server = ModelServer::start(Script::new().turns(vec![fills; 30]).turn(say("at last")));
+    let stage = Stage::new().with_config("").with_env("ROOM", "300k");
+    let config = format!(
+        "model = \"m\"\nmodel_provider = \"test\"\n[model_providers.test]\nbase_url = \"{}\"\n",
+        server.url()
+    );
+    stage.write("config.toml", config);
+    let script = r#"
+        mount -t tmpfs -o size=$ROOM none "$TROUPE_HOME" && cp config.toml "$TROUPE_HOME" || exit 77
+        "$0" exec --json -s danger-full-access go > first; echo $? > code
+        mount -o remount,size=30M "$TROUPE_HOME"
+        "$0" exec --json -s danger-full-access resume --last > second; echo $? >> code
+    "#;
+    let finished = stage
+        .program("unshare")
+        .args(["-rm", "--", "sh", "-c", script])
+        .arg(troupe_tests::binary::troupe())
+        .run();
+    if finished.code() != Some(0) && !stage.exists("code") {
+        println!("not tested: no mount namespaces here: {}", finished.stderr());
+        return;
+    }
+    assert_eq!(stage.read("code"), "9\n0\n", "{}\n{}", stage.read("first"), finished.stderr());
+    let first = stage.read("first");
+    let last: serde_json::Value = serde_json::from_str(first.lines().last().unwrap()).unwrap();
+    assert_eq!(last["type"], "turn.failed");
+    assert!(last["error"]["message"].as_str().unwrap().contains("make room"), "{last}");
+    assert!(stage.read("second").lines().last().unwrap().contains("turn.completed"));
+    assert!(server.violations().is_empty());
+}
