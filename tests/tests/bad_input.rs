@@ -56,6 +56,19 @@ fn a_project_cannot_name_instructions_outside_its_folders() {
     assert!(requests[1].body.to_string().contains("the-notes"));
 }
 
+#[test]
+#[cfg(target_os = "linux")]
+fn a_directory_whose_name_is_no_text_is_refused_with_the_reason() {
+    use std::os::unix::ffi::OsStrExt;
+    let server = ModelServer::start(Script::always(say("never heard")));
+    let stage = Stage::new().with_model(&server);
+    let folder = stage.root().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    let finished = stage.troupe(["exec", "--json", "go"]).folder(folder).run();
+    finished.assert_code(3);
+    assert!(finished.stderr().contains("is not UTF-8"), "{}", finished.stderr());
+}
+
 /// A real disk that is full, in a mount namespace of its own.
 #[test]
 #[cfg(target_os = "linux")]

@@ -286,6 +286,16 @@ fn standard_input_is_read_only_when_asked_for() {
 }
 
 #[test]
+fn oss_finds_a_local_server_where_the_configuration_says_it_is() {
+    let server = ModelServer::start(Script::always(say("from here")).models(["local-model"]));
+    let place = format!("model_providers.llamacpp.base_url={}", server.url());
+    let finished = Stage::new().troupe(["exec", "--oss", "-c", &place, "go"]).run();
+    finished.assert_success();
+    assert!(finished.stderr().contains("llamacpp"), "{}", finished.stderr());
+    assert_eq!(server.requests()[0].body["model"], "local-model");
+}
+
+#[test]
 fn without_a_provider_it_says_what_to_do() {
     let stage = Stage::new();
     let finished = stage.troupe(["exec", "--json", "go"]).run();

@@ -33,11 +33,17 @@ pub(crate) fn working_directory(given: Option<&Path>) -> Result<PathBuf, CliErro
     let real = std::fs::canonicalize(&path).map_err(|error| {
         CliError::config(format!("the directory {} cannot be used: {error}", path.display()))
     })?;
-    if real.is_dir() {
-        Ok(real)
-    } else {
-        Err(CliError::config(format!("{} is not a directory", path.display())))
+    if !real.is_dir() {
+        return Err(CliError::config(format!("{} is not a directory", path.display())));
     }
+    if real.to_str().is_none() {
+        return Err(CliError::config(format!(
+            "the name of the directory {} is not UTF-8, so a session cannot note it: rename it, or \
+             reach it by a bind mount",
+            real.display()
+        )));
+    }
+    Ok(real)
 }
 
 /// Reads the configuration and says what is odd about it.
@@ -109,18 +115,19 @@ async fn choose_local(
     wanted: Option<&str>,
     setup: &Setup,
 ) -> Result<Chosen, CliError> {
-    let known = troupe::LOCAL_SERVERS;
-    let candidates: Vec<(String, String)> = match wanted {
-        None => known.iter().map(|(id, url)| ((*id).to_owned(), (*url).to_owned())).collect(),
-        Some(id) => {
-            let env = |name: &str| loaded.variable(name);
-            let provider = loaded
-                .config
-                .provider(id, &env)
-                .map_err(|error| CliError::config(error.to_string()))?;
-            vec![(provider.id, provider.base_url)]
-        }
+    let env = |name: &str| loaded.variable(name);
+    let ids: Vec<&str> = match wanted {
+        Some(id) => vec![id],
+        None => troupe::LOCAL_SERVERS.iter().map(|(id, _)| *id).collect(),
     };
+    let mut candidates = Vec::with_capacity(ids.len());
+    let mut retries = Vec::with_capacity(ids.len());
+    for id in ids {
+        let provider = loaded.config.provider(id, &env);
+        let provider = provider.map_err(|error| CliError::config(error.to_string()))?;
+        retries.push((provider.id.clone(), provider.stream_max_retries));
+        candidates.push((provider.id, provider.base_url));
+    }
     let found = discover(&candidates, &Http::new(setup.http.clone())).await;
     let Some(server) = found.into_iter().next() else {
         let tried: Vec<String> =
@@ -146,7 +153,9 @@ async fn choose_local(
         }
     };
     let why = format!("it answers at {}", server.base_url);
-    Ok(Chosen { provider: server.id, why, model, stream_retries: 5 })
+    let retries = retries.into_iter().find(|(id, _)| *id == server.id);
+    let stream_retries = retries.map_or(0, |(_, retries)| retries);
+    Ok(Chosen { provider: server.id, why, model, stream_retries })
 }
 
 /// Servers on this machine that could be used, as a hint. Never used unasked.
