@@ -24,27 +24,16 @@ pub(crate) struct Rendered {
 
 /// Renders a line; writes its long strings to `folder` first.
 pub(crate) fn render(line: &Line, folder: &Path) -> io::Result<Rendered> {
-    let text = line.render().map_err(io::Error::other)?;
-    if text.len() <= LIMIT && memchr::memmem::find(text.as_bytes(), MARK).is_none() {
+    if let Some(text) = line.render_within(LIMIT).map_err(io::Error::other)?
+        && memchr::memmem::find(text.as_bytes(), MARK).is_none()
+    {
         return Ok(Rendered { text, files: Vec::new() });
     }
-    let mut value: Value = serde_json::from_str(&text).map_err(io::Error::other)?;
-    drop(text);
+    let mut body = line.record.body().map_err(io::Error::other)?;
     let mut out = Outgoing { folder, seq: line.seq, files: Vec::new() };
-    if let Some(body) = value.get_mut("body") {
-        out.visit(body)?;
-    }
-    let text = head_first(line, &value)?;
+    out.visit(&mut body)?;
+    let text = line.render_with(&body).map_err(io::Error::other)?;
     Ok(Rendered { text, files: out.files })
-}
-
-/// The line with the body of `value`; the order of the head's keys is part of the form.
-fn head_first(line: &Line, value: &Value) -> io::Result<String> {
-    let body = serde_json::to_string(&value["body"]).map_err(io::Error::other)?;
-    let (seq, at, version, kind) = (line.seq, line.at, &value["v"], line.record.kind());
-    Ok(format!(
-        "{{\"seq\":{seq},\"at\":{at},\"v\":{version},\"kind\":\"{kind}\",\"body\":{body}}}\n"
-    ))
 }
 
 struct Outgoing<'a> {
@@ -104,9 +93,7 @@ pub(crate) fn parse(text: &[u8], folder: &Path) -> Result<Line, String> {
     if let Some(body) = value.get_mut("body") {
         restore(body, folder)?;
     }
-    let text = serde_json::to_string(&value).map_err(|error| error.to_string())?;
-    drop(value);
-    Line::parse(&text).map_err(|error| error.to_string())
+    Line::from_value(value).map_err(|error| error.to_string())
 }
 
 fn restore(value: &mut Value, folder: &Path) -> Result<(), String> {

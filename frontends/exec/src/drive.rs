@@ -261,7 +261,7 @@ impl<S: Session> Driver<'_, S> {
 }
 
 fn push_line(sink: &mut Sink, value: &serde_json::Value) {
-    sink.push(&value.to_string());
+    sink.push_with(|out| serde_json::to_writer(&mut *out, value));
     sink.push("\n");
 }
 

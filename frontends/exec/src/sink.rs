@@ -38,6 +38,12 @@ impl Sink {
         self.pending.extend_from_slice(text.as_bytes());
     }
 
+    /// Adds what `write` writes, without a copy.
+    pub(crate) fn push_with<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) {
+        let written = write(&mut self.pending);
+        debug_assert!(written.is_ok(), "a vector takes all");
+    }
+
     /// Hands what was added to the thread. Waits while the reader is slow; giving up the waiting
     /// loses nothing.
     pub async fn pass_on(&mut self) {

@@ -8,9 +8,9 @@ use crate::{
     ApprovalAsk, CallId, CallItem, Content, Decision, Failure, Item, OpId, Outcome, RequestId,
     SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::path::PathBuf;
+use serde::{Deserialize, Serialize, ser::Error as _};
+use serde_json::{Value, value::RawValue};
+use std::{io, path::PathBuf};
 
 /// The version of the line's form that this program writes.
 pub const FORMAT: u32 = 1;
@@ -51,6 +51,13 @@ struct Head<'a> {
     body: &'a RawValue,
 }
 
+#[derive(Deserialize)]
+struct HeadOnly {
+    seq: u64,
+    at: u64,
+    kind: String,
+}
+
 /// What every version has.
 #[derive(Deserialize)]
 struct Form {
@@ -78,20 +85,74 @@ impl Line {
         Ok(Self { seq: head.seq, at: head.at, record })
     }
 
+    /// A line from its parsed form, without a copy of its texts.
+    ///
+    /// # Errors
+    /// As [`Line::parse`].
+    pub fn from_value(mut value: Value) -> Result<Self, LineError> {
+        let version = value["v"].as_u64().and_then(|v| u32::try_from(v).ok());
+        if let Some(later) = version.filter(|version| *version > FORMAT) {
+            return Err(LineError::Version(later));
+        }
+        let body = value.get_mut("body").map(Value::take).unwrap_or_default();
+        let head = HeadOnly::deserialize(value)?;
+        let record = Record::from_body(&head.kind, body)?;
+        Ok(Self { seq: head.seq, at: head.at, record })
+    }
+
     /// Writes the line, with its newline.
     ///
     /// # Errors
     /// Only if a value cannot be written as JSON.
     pub fn render(&self) -> Result<String, serde_json::Error> {
-        let mut out = format!(
-            "{{\"seq\":{},\"at\":{},\"v\":{FORMAT},\"kind\":\"{}\",\"body\":",
-            self.seq,
-            self.at,
-            self.record.kind()
-        );
-        self.record.render_body(&mut out)?;
-        out.push_str("}\n");
-        Ok(out)
+        self.render_within(usize::MAX).map(Option::unwrap_or_default)
+    }
+
+    /// The same; `None` if its body has more than `most` bytes.
+    ///
+    /// # Errors
+    /// Only if a value cannot be written as JSON.
+    pub fn render_within(&self, most: usize) -> Result<Option<String>, serde_json::Error> {
+        let mut out = Bounded { text: self.head().into_bytes(), left: most };
+        match self.record.write_body(&mut out) {
+            Ok(()) => {}
+            Err(error) if error.is_io() => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        out.text.extend_from_slice(b"}\n");
+        String::from_utf8(out.text).map(Some).map_err(serde_json::Error::custom)
+    }
+
+    /// Writes the line with another body.
+    ///
+    /// # Errors
+    /// Only if a value cannot be written as JSON.
+    pub fn render_with(&self, body: &Value) -> Result<String, serde_json::Error> {
+        Ok(format!("{}{}}}\n", self.head(), serde_json::to_string(body)?))
+    }
+
+    /// Up to the body. The order of its keys is part of the form.
+    fn head(&self) -> String {
+        let (seq, at, kind) = (self.seq, self.at, self.record.kind());
+        format!("{{\"seq\":{seq},\"at\":{at},\"v\":{FORMAT},\"kind\":\"{kind}\",\"body\":")
+    }
+}
+
+/// A text that takes so many bytes more.
+struct Bounded {
+    text: Vec<u8>,
+    left: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -120,11 +181,27 @@ macro_rules! records {
                 }
             }
 
-            fn render_body(&self, out: &mut String) -> Result<(), serde_json::Error> {
-                match self {
-                    $(Self::$name(body) => out.push_str(&serde_json::to_string(body)?),)*
+            fn from_body(kind: &str, body: Value) -> Result<Self, LineError> {
+                match kind {
+                    $(stringify!($name) => Ok(Self::$name(serde_json::from_value(body)?)),)*
+                    other => Err(LineError::Kind(other.to_owned())),
                 }
-                Ok(())
+            }
+
+            fn write_body(&self, out: impl io::Write) -> Result<(), serde_json::Error> {
+                match self {
+                    $(Self::$name(body) => serde_json::to_writer(out, body),)*
+                }
+            }
+
+            /// Its body, parsed.
+            ///
+            /// # Errors
+            /// Only if a value cannot be written as JSON.
+            pub fn body(&self) -> Result<Value, serde_json::Error> {
+                match self {
+                    $(Self::$name(body) => serde_json::to_value(body),)*
+                }
             }
         }
 
