@@ -147,6 +147,7 @@ async fn run(arguments: Arguments) -> Result<u8, Box<dyn std::error::Error>> {
         prompt: arguments.prompt.map(|text| vec![Content::text(text)]),
         output_schema: None,
         broken_off: conversation.was_broken_off(),
+        keep_last_message: false,
     };
     let (_sender, signals) = watch::channel(None);
     let mut session = Live(&conversation, conversation.events());

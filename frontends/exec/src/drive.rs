@@ -39,6 +39,8 @@ pub struct Task {
     pub output_schema: Option<serde_json::Value>,
     /// Whether the session holds a turn that was broken off.
     pub broken_off: bool,
+    /// Whether somebody wants the last message.
+    pub keep_last_message: bool,
 }
 
 /// What events become.
@@ -55,7 +57,7 @@ pub enum Output {
 pub struct ExecEnd {
     /// The code to exit with.
     pub code: u8,
-    /// The model's last message.
+    /// The model's last message, if it was to be kept.
     pub last_message: Option<String>,
     /// Whether all of the output was written. A reader that has gone is no failure of the task.
     pub written: io::Result<()>,
@@ -68,6 +70,7 @@ struct Driver<'a, S> {
     last_message: Option<String>,
     /// Requests whose answer is a summary of the context, not a message.
     summaries: HashSet<RequestId>,
+    keep_last_message: bool,
 }
 
 /// Drives a task to its end. The first signal interrupts the turn, the second ends at once.
@@ -79,7 +82,9 @@ pub async fn drive<S: Session>(
     mut signals: watch::Receiver<Option<Signals>>,
 ) -> ExecEnd {
     let summaries = HashSet::new();
-    let mut driver = Driver { session, output, sink, last_message: None, summaries };
+    let keep_last_message = task.keep_last_message;
+    let mut driver =
+        Driver { session, output, sink, last_message: None, summaries, keep_last_message };
     let mut code = driver.run(task, &mut signals).await;
     let Driver { sink, last_message, .. } = driver;
     let hurry = async {
@@ -166,25 +171,34 @@ impl<S: Session> Driver<'_, S> {
                 let message = "the session was closed".to_owned();
                 return Found::Broken(Failure { class: ErrorClass::Internal, message });
             };
-            self.show(&event);
-            match event {
-                Event::Durable(line) => match line.record {
-                    Record::TurnStarted(body) => wait.delivered |= body.op == wait.op,
-                    Record::ItemAdded(body) => wait.delivered |= body.op == Some(wait.op),
-                    Record::ApprovalAsked(body) => self.refuse(body.call).await,
-                    Record::TurnFinished(body) if wait.delivered => {
-                        return Found::Ended(body.result);
-                    }
-                    _ => {}
-                },
-                Event::StorageFailed(failure) => return Found::Broken(failure),
-                Event::Closed { reason } => {
-                    let message = reason.unwrap_or_else(|| "the session was closed".to_owned());
-                    return Found::Broken(Failure { class: ErrorClass::Internal, message });
-                }
-                Event::Progress(_) | Event::Skipped { .. } => {}
+            let found = self.meaning_of(&event, wait).await;
+            self.show(event);
+            if let Some(found) = found {
+                return found;
             }
         }
+    }
+
+    /// Answers what is asked, and tells whether it ends the waiting.
+    async fn meaning_of(&self, event: &Event, wait: &mut Wait) -> Option<Found> {
+        match event {
+            Event::Durable(line) => match &line.record {
+                Record::TurnStarted(body) => wait.delivered |= body.op == wait.op,
+                Record::ItemAdded(body) => wait.delivered |= body.op == Some(wait.op),
+                Record::ApprovalAsked(body) => self.refuse(body.call).await,
+                Record::TurnFinished(body) if wait.delivered => {
+                    return Some(Found::Ended(body.result.clone()));
+                }
+                _ => {}
+            },
+            Event::StorageFailed(failure) => return Some(Found::Broken(failure.clone())),
+            Event::Closed { reason } => {
+                let message = reason.clone().unwrap_or_else(|| "the session was closed".to_owned());
+                return Some(Found::Broken(Failure { class: ErrorClass::Internal, message }));
+            }
+            Event::Progress(_) | Event::Skipped { .. } => {}
+        }
+        None
     }
 
     /// Nobody is there to be asked.
@@ -227,11 +241,12 @@ impl<S: Session> Driver<'_, S> {
         }
     }
 
-    fn show(&mut self, event: &Event) {
-        if self.is_summary(event) {
+    fn show(&mut self, event: Event) {
+        if self.is_summary(&event) {
             return;
         }
-        if let Event::Durable(line) = event
+        if self.keep_last_message
+            && let Event::Durable(line) = &event
             && let Record::ItemCompleted(body) = &line.record
             && let troupe_types::Item::Assistant(item) = &body.item
             && !item.text.is_empty()
@@ -244,7 +259,7 @@ impl<S: Session> Driver<'_, S> {
                     push_line(&mut self.sink, &value);
                 }
             }
-            Output::Human(events) => self.sink.push(&events.on(event)),
+            Output::Human(events) => self.sink.push(&events.on(&event)),
         }
     }
 

@@ -60,9 +60,9 @@ impl JsonEvents {
     }
 
     /// The lines of one event.
-    pub fn on(&mut self, event: &Event) -> Vec<Value> {
+    pub fn on(&mut self, event: Event) -> Vec<Value> {
         match event {
-            Event::Durable(line) => self.on_record(&line.record),
+            Event::Durable(line) => self.on_record(line.record),
             Event::Progress(_) => Vec::new(),
             Event::Skipped { offset, reason } => {
                 let message = format!("the log's line at byte {offset} cannot be used: {reason}");
@@ -73,10 +73,9 @@ impl JsonEvents {
         }
     }
 
-    fn on_record(&mut self, record: &Record) -> Vec<Value> {
-        match record {
+    fn on_record(&mut self, record: Record) -> Vec<Value> {
+        match &record {
             Record::TurnStarted(_) => vec![Self::turn_started()],
-            Record::ItemCompleted(body) => self.on_item(&body.item),
             Record::CallRequested(body) => {
                 self.calls.insert(body.item.call, body.item.clone());
                 Vec::new()
@@ -96,14 +95,20 @@ impl JsonEvents {
                 }
             },
             Record::TurnFinished(body) => self.on_turn_finished(&body.result, body.usage),
-            _ => Vec::new(),
+            _ => match record {
+                // Its text may be long: it is moved.
+                Record::ItemCompleted(body) => self.on_item(body.item),
+                _ => Vec::new(),
+            },
         }
     }
 
-    fn on_item(&mut self, item: &Item) -> Vec<Value> {
+    fn on_item(&mut self, item: Item) -> Vec<Value> {
         match item {
             Item::Assistant(item) if !item.text.is_empty() => {
-                vec![self.item("agent_message", json!({ "text": item.text }))]
+                let mut fields = json!({ "text": null });
+                fields["text"] = Value::String(item.text);
+                vec![self.item("agent_message", fields)]
             }
             Item::Reasoning(item) => {
                 let text = if item.summary.is_empty() { &item.content } else { &item.summary };

@@ -99,7 +99,11 @@ impl Stage {
         let (signals, heard) = watch::channel(None);
         let op = OpId::new();
         let mut session = Told { op, events: given, submitted: taken };
-        let task = Task { prompt: Some(vec![Content::text("go")]), ..Task::default() };
+        let task = Task {
+            prompt: Some(vec![Content::text("go")]),
+            keep_last_message: true,
+            ..Task::default()
+        };
         let sink = Sink::new(stream).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test")]
         let running = tokio::spawn(async move {

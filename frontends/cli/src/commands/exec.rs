@@ -264,7 +264,8 @@ async fn read_task(args: &ExecArgs, given: Option<&str>, resumed: bool) -> Resul
         }
         None => None,
     };
-    Ok(Task { prompt, output_schema, broken_off: false })
+    let keep_last_message = !args.json || args.output_last_message.is_some();
+    Ok(Task { prompt, output_schema, broken_off: false, keep_last_message })
 }
 
 /// The library's handle, as the driver wants it.
