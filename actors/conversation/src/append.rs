@@ -10,7 +10,8 @@ use troupe_types::{CallId, Decision, ErrorClass, Failure, OpId, Record, RequestI
 
 type Cx = Context<ConversationMessage>;
 
-/// A checkpoint is due after so many lines, or so many bytes.
+/// A checkpoint is due after so many lines, or so many bytes, but not before the log has grown by
+/// twice the answer that is still coming: each checkpoint carries it.
 const CHECKPOINT_LINES: u64 = 256;
 const CHECKPOINT_BYTES: u64 = 1024 * 1024;
 
@@ -100,7 +101,9 @@ impl Conversation {
     }
 
     fn checkpoint_due(&self) -> bool {
-        self.since_checkpoint.0 >= CHECKPOINT_LINES || self.since_checkpoint.1 >= CHECKPOINT_BYTES
+        let (lines, bytes) = self.since_checkpoint;
+        (lines >= CHECKPOINT_LINES || bytes >= CHECKPOINT_BYTES)
+            && bytes >= 2 * self.state.core.open_bytes()
     }
 
     /// Writes a checkpoint when one is due and the place of every line is known.

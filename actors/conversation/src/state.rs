@@ -322,6 +322,12 @@ impl Core {
         self.running_request().filter(|request| request.request == id)
     }
 
+    /// Bytes of the answer that is still coming.
+    pub(crate) fn open_bytes(&self) -> u64 {
+        let request = self.turn.as_ref().and_then(|turn| turn.request.as_ref());
+        request.map_or(0, |request| request.parts.iter().map(|part| part.text.len() as u64).sum())
+    }
+
     fn open_request_mut(&mut self, id: RequestId) -> Option<&mut Request> {
         let request = self.turn.as_mut()?.request.as_mut()?;
         (request.result.is_none() && request.request == id).then_some(request)
