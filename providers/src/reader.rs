@@ -54,11 +54,16 @@ impl Reader {
             self.form = match piece.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 Some(b'{' | b'[') => Form::Document,
                 Some(_) => Form::Stream,
-                None => return Ok(Flow::More),
+                // It belongs to whatever follows.
+                None => Form::Unknown,
             };
         }
         if self.form == Form::Stream {
-            return self.decode(|parser, sink| parser.feed(piece, sink));
+            let before = std::mem::take(&mut self.document);
+            return self.decode(|parser, sink| {
+                parser.feed(&before, sink)?;
+                parser.feed(piece, sink)
+            });
         }
         if self.document.len() + piece.len() > MAX_EVENT {
             return Err(failure::too_large(&self.endpoint));

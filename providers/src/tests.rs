@@ -49,3 +49,13 @@ fn azure_and_openai_are_known_by_name_or_host() {
     assert!(openai("https://api.openai.com/v1") && openai("https://eu.api.openai.com/v1"));
     assert!(!openai("https://notopenai.com/v1") && !openai("http://127.0.0.1:8080/v1"));
 }
+
+#[test]
+fn white_space_before_everything_is_read_the_same_in_pieces() {
+    let endpoint = Endpoint::new("x", WireApi::Chat, "http://h/v1");
+    for body in ["\u{c}error\r\0N", " \n{\"error\":{\"message\":\"no\"}}", "\n\ndata: [DONE]\n\n"] {
+        let (_, whole) = crate::read_recorded(&endpoint, &[], [body.as_bytes()]);
+        let (_, pieced) = crate::read_recorded(&endpoint, &[], body.as_bytes().chunks(1));
+        assert_eq!(whole, pieced, "{body:?}");
+    }
+}
