@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 use troupe_types::{
-    ApprovalPolicy, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
+    ApprovalPolicy, CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings,
+    WithoutUserns,
 };
 
 /// Everything that can be configured, with defaults filled in.
@@ -47,6 +48,12 @@ pub struct Config {
     pub sandbox_allow_unenforced: bool,
     /// What to do without user namespaces.
     pub sandbox_without_userns: WithoutUserns,
+    /// What commands must not read, beside what is denied anyway.
+    pub sandbox_deny_read: Vec<String>,
+    /// Leave out what is denied anyway.
+    pub sandbox_deny_read_only_listed: bool,
+    /// What one command may use.
+    pub sandbox_limits: Limits,
     /// Where `openai` is.
     pub openai_base_url: Option<String>,
     /// The server that `--oss` means.
@@ -87,6 +94,35 @@ pub struct WorkspaceWrite {
     pub exclude_tmpdir_env_var: bool,
     /// Leave `/tmp` read-only.
     pub exclude_slash_tmp: bool,
+}
+
+/// `[sandbox_limits]`; 0 is no limit.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// Address space of a process in bytes.
+    pub memory: Option<u64>,
+    /// Size of a file in bytes.
+    pub file_size: Option<u64>,
+    /// Open files of a process.
+    pub open_files: Option<u64>,
+}
+
+/// Processes and threads of one command, unless the user says otherwise.
+const PROCESSES: u64 = 4096;
+
+impl Limits {
+    fn resolved(&self) -> CommandLimits {
+        let given = |limit: Option<u64>| limit.filter(|limit| *limit > 0);
+        CommandLimits {
+            processes: given(self.processes.or(Some(PROCESSES))),
+            memory: given(self.memory),
+            file_size: given(self.file_size),
+            open_files: given(self.open_files),
+        }
+    }
 }
 
 /// `[shell_environment_policy]`.
@@ -154,6 +190,9 @@ impl Config {
                 exclude_slash_tmp: write.exclude_slash_tmp,
                 allow_unenforced: self.sandbox_allow_unenforced,
                 without_userns: self.sandbox_without_userns,
+                deny_read: self.deny_read(places),
+                deny_read_only_listed: self.sandbox_deny_read_only_listed,
+                limits: self.sandbox_limits.resolved(),
             },
             effort: self.model_reasoning_effort.clone(),
             summary: self.model_reasoning_summary.clone(),
@@ -176,6 +215,14 @@ impl Config {
             stream_retries,
             login_shell: self.allow_login_shell,
         })
+    }
+
+    /// What commands must not read beside what is denied anyway: the user's list, and what this
+    /// program keeps of sessions.
+    fn deny_read(&self, places: &Places) -> Vec<String> {
+        let listed = self.sandbox_deny_read.iter().map(|entry| expand_home(Path::new(entry)));
+        let own = [places.sessions_dir.clone(), places.config_dir.join("auth.json")];
+        listed.chain(own).map(|path| path.display().to_string()).collect()
     }
 }
 

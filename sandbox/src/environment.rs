@@ -34,6 +34,31 @@ pub struct EnvPolicy {
     pub bin_dir: Option<PathBuf>,
     /// Names that never reach a command: they hold credentials of ours.
     pub withheld: Vec<String>,
+    /// Credentials of ours: no variable that holds one reaches a command, whatever its name.
+    pub credentials: Credentials,
+}
+
+/// Credentials, which nothing shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials(Vec<String>);
+
+impl Credentials {
+    /// From their values. Short ones are left out: they would be found everywhere.
+    pub fn new(values: impl IntoIterator<Item = String>) -> Self {
+        const LEAST: usize = 8;
+        Self(values.into_iter().filter(|value| value.len() >= LEAST).collect())
+    }
+
+    fn are_in(&self, text: &std::ffi::OsStr) -> bool {
+        let text = text.to_string_lossy();
+        self.0.iter().any(|credential| text.contains(credential.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} credentials", self.0.len())
+    }
 }
 
 /// What programs need.
@@ -122,7 +147,10 @@ pub fn child_env(
             name.to_str().is_some_and(|name| matches(&policy.include_only, name))
         });
     }
-    env.retain(|(name, _)| !policy.withheld.iter().any(|withheld| *name == **withheld));
+    env.retain(|(name, value)| {
+        !policy.withheld.iter().any(|withheld| *name == **withheld)
+            && !policy.credentials.are_in(value)
+    });
     for (name, value) in more {
         put(&mut env, name, value.into());
     }
@@ -222,12 +250,15 @@ mod tests {
             exclude: vec!["lc_*".into(), "XDG_AUT?".into()],
             set: vec![("NEW".into(), "x".into())],
             withheld: vec!["OPENAI_API_KEY".into()],
+            credentials: Credentials::new(["the-key-itself".into()]),
             ..EnvPolicy::default()
         };
         assert_eq!(
             names(&policy),
             ["AWS_SESSION_TOKEN", "EXTRA", "FOO", "MY_SECRET", "NEW", "PATH"]
         );
+        let host = [("EDITOR".into(), "ed --key=the-key-itself".into())];
+        assert!(child_env(&policy, host.into_iter(), &[]).iter().all(|(name, _)| name != "EDITOR"));
         let only = EnvPolicy { include_only: vec!["P*".into()], ..EnvPolicy::default() };
         assert_eq!(names(&only), ["EXTRA", "PATH"]);
     }

@@ -5,25 +5,33 @@
 //! below an init of its own that ends the whole tree: see `docs/sandbox.md`. Elsewhere commands run
 //! without a sandbox, and a mode that needs one is refused.
 
+mod deny;
 mod environment;
 mod exit;
 #[cfg(target_os = "linux")]
 mod linux;
+mod names;
 #[cfg(not(target_os = "linux"))]
 mod other;
 mod profile;
+mod resolve;
+mod survey;
 
-pub use environment::{EnvInherit, EnvPolicy, child_env, which_shell};
+pub use deny::DenyRead;
+pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};
 pub use exit::{Exit, LaunchError};
 #[cfg(target_os = "linux")]
 pub use linux::{
     Enforcement, Launcher, Started, enforcement, launcher_main, raise_fd_limit, run_under,
 };
+pub use names::is_protected_name;
 #[cfg(not(target_os = "linux"))]
 pub use other::{
     Enforcement, Launcher, Started, enforcement, launcher_main, raise_fd_limit, run_under,
 };
-pub use profile::{Command, Profile, Root, resolve};
+pub use profile::{Command, Profile, Root};
+pub use resolve::{ResolveError, deny_read, resolve};
+pub use survey::Surveyor;
 
 /// The first argument that makes a program the launcher; handled before anything else by
 /// [`run_if_launcher`].

@@ -7,11 +7,14 @@
 
 mod confine;
 mod filter;
+mod git;
 mod host;
 mod init;
 mod launcher;
 mod limits;
 mod mounts;
+mod outside;
+mod overlay;
 mod placeholders;
 mod rules;
 mod sys;

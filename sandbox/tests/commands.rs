@@ -16,7 +16,8 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt};
 use troupe_sandbox::{
-    Command, EnvPolicy, Exit, LaunchError, Launcher, Profile, child_env, resolve, run_if_launcher,
+    Command, EnvPolicy, Exit, LaunchError, Launcher, Profile, Surveyor, child_env, resolve,
+    run_if_launcher,
 };
 use troupe_types::{SandboxMode, SandboxSettings};
 
@@ -80,7 +81,7 @@ impl Stage {
             exclude_tmpdir_env_var: true,
             ..SandboxSettings::default()
         };
-        resolve(&settings, cwd)
+        resolve(&settings, cwd, &Surveyor::default()).unwrap()
     }
 
     async fn run_in(&self, mode: SandboxMode, cwd: &Path, script: &str) -> (Exit, String) {
@@ -327,7 +328,12 @@ async fn many(stage: &Stage) {
     let launcher = stage.launcher.pid().unwrap();
     let children = || {
         let path = format!("/proc/{launcher}/task/{launcher}/children");
-        fs::read_to_string(path).unwrap().split_whitespace().count()
+        let pids = fs::read_to_string(path).unwrap();
+        let is_guard = |pid: &&str| {
+            fs::read_to_string(format!("/proc/{pid}/comm"))
+                .is_ok_and(|name| name == "troupe-guard\n")
+        };
+        pids.split_whitespace().filter(|pid| !is_guard(pid)).count()
     };
     until("nothing is left below the launcher", || children() == 0);
     for (times, mode) in took.iter_mut().zip(["workspace-write", "full access"]) {

@@ -9,7 +9,7 @@ mod order;
 use std::sync::Arc;
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{LaunchAnswer, LaunchOrder, LaunchRefusal, SandboxMessage, ToolMessage};
-use troupe_sandbox::{EnvPolicy, Launcher};
+use troupe_sandbox::{EnvPolicy, Launcher, Surveyor};
 
 /// What each incarnation is started with.
 #[derive(Clone)]
@@ -18,6 +18,8 @@ pub struct Args {
     pub launcher: Arc<Launcher>,
     /// What commands find in their environment.
     pub environment: Arc<EnvPolicy>,
+    /// Finds what is worth protecting in workspaces.
+    pub surveyor: Arc<Surveyor>,
 }
 
 /// The role; see the crate's documentation.

@@ -1,7 +1,8 @@
 //! Carrying out one order.
 
 use crate::Args;
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::Arc};
+use tokio::task::spawn_blocking;
 use troupe_messages::{LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessExit, Running};
 use troupe_sandbox::{Command, Exit, LaunchError, child_env, resolve};
 use troupe_types::{ErrorClass, OutputStream, SandboxMode};
@@ -26,7 +27,20 @@ pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
         env: child_env(&args.environment, std::env::vars_os(), &more),
         cwd: order.cwd.clone(),
     };
-    let profile = resolve(&order.sandbox, &order.workspace);
+    let (surveyor, of) = (Arc::clone(&args.surveyor), order.clone());
+    // Reads folders: not for a thread that serves others.
+    let resolved = spawn_blocking(move || resolve(&of.sandbox, &of.workspace, &surveyor)).await;
+    let refused = |class, message| Err(LaunchRefusal::Refused { class, message });
+    let mut profile = match resolved {
+        Ok(Ok(profile)) => profile,
+        Ok(Err(error)) => return refused(ErrorClass::Sandbox, error.to_string()),
+        Err(_) => {
+            return refused(ErrorClass::Sandbox, "the workspace could not be read".to_owned());
+        }
+    };
+    if profile.sandboxed && order.folder.is_dir() {
+        profile.reopened.push(order.folder.clone());
+    }
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
             let (outputs, exit, kill) = started.into_parts();

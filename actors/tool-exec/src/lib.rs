@@ -236,6 +236,7 @@ impl ToolExec {
                     cwd: shell.cwd.clone(),
                     workspace: self.args.settings.cwd.clone(),
                     sandbox,
+                    folder: self.args.folder.clone(),
                     session: self.args.session.to_string(),
                 };
                 let tool = cx.myself().clone();

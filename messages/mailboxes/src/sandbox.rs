@@ -40,6 +40,8 @@ pub struct LaunchOrder {
     pub workspace: PathBuf,
     /// How far it may reach.
     pub sandbox: SandboxSettings,
+    /// The session's own folder for long outputs: readable, where other sessions' are not.
+    pub folder: PathBuf,
     /// The session, told to the process as `TROUPE_SESSION_ID`.
     pub session: String,
 }

@@ -35,5 +35,7 @@ pub use record::{
     Mended, Notice, OpAccepted, PlanStep, PlanUpdated, Record, RequestFinished, RequestOutcome,
     RequestStarted, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished, TurnStarted,
 };
-pub use settings::{ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns};
+pub use settings::{
+    CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
+};
 pub use usage::Usage;

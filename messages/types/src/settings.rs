@@ -46,6 +46,27 @@ pub struct SandboxSettings {
     pub allow_unenforced: bool,
     /// What to do without user namespaces.
     pub without_userns: WithoutUserns,
+    /// Paths (absolute) and patterns (`**/.env`) that commands cannot read, in every mode but full
+    /// access. Patterns are looked for below the workspace and the writable folders.
+    pub deny_read: Vec<String>,
+    /// Nothing else: not what is denied by default (`~/.ssh`, `**/.env` …).
+    pub deny_read_only_listed: bool,
+    /// What one command may use.
+    pub limits: CommandLimits,
+}
+
+/// What one command, with all that it starts, may use. `None` is no limit of ours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommandLimits {
+    /// Processes and threads.
+    pub processes: Option<u64>,
+    /// Address space of each process, in bytes.
+    pub memory: Option<u64>,
+    /// Size of a file that is written, in bytes.
+    pub file_size: Option<u64>,
+    /// Open files of each process.
+    pub open_files: Option<u64>,
 }
 
 /// Which instruction files of a project are read.

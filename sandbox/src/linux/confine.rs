@@ -7,10 +7,13 @@ use super::{
     sys::{check, exit_now, prctl},
     wire::Step,
 };
-use crate::profile::{Command, Profile};
+use crate::{
+    names::CACHES,
+    profile::{Command, Profile},
+};
 use std::{
     env,
-    ffi::{CString, OsStr, OsString},
+    ffi::{CString, OsStr},
     io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
@@ -20,6 +23,20 @@ use std::{
 const KEPT: [u32; 7] = [0, 1, 3, 4, 5, 6, 7]; // CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID
 /// The last capability there is, as far as is known here; the kernel refuses to drop more.
 const LAST_CAPABILITY: u32 = 63;
+
+/// Settings of git's for a copied repository: new objects stay loose, since packs are not taken
+/// over.
+const FOR_GIT: [(&str, &str); 9] = [
+    ("GIT_CONFIG_COUNT", "4"),
+    ("GIT_CONFIG_KEY_0", "gc.auto"),
+    ("GIT_CONFIG_VALUE_0", "0"),
+    ("GIT_CONFIG_KEY_1", "maintenance.auto"),
+    ("GIT_CONFIG_VALUE_1", "false"),
+    ("GIT_CONFIG_KEY_2", "fetch.unpackLimit"),
+    ("GIT_CONFIG_VALUE_2", "1000000"),
+    ("GIT_CONFIG_KEY_3", "transfer.unpackLimit"),
+    ("GIT_CONFIG_VALUE_3", "1000000"),
+];
 
 /// What holds the command beside what the leader does to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +57,10 @@ pub(crate) fn become_program(
     soft_files: Option<u64>,
 ) -> (Step, io::Error) {
     match prepare(command, profile, level, soft_files) {
-        Ok(program) => (Step::Program, execute(&program, command)),
+        Ok(program) => {
+            let more = if level == Level::Full { additions(command, profile) } else { Vec::new() };
+            (Step::Program, execute(&program, command, &more))
+        }
         Err(failure) => failure,
     }
 }
@@ -55,6 +75,7 @@ fn prepare(
     if let Some(soft) = soft_files {
         limits::put_back(soft);
     }
+    limits::apply(&profile.limits, level).map_err(|error| (Step::Privileges, error))?;
     env::set_current_dir(&command.cwd).map_err(|error| (Step::Directory, error))?;
     let program = look_up(command).map_err(|error| (Step::Program, error))?;
     if level == Level::Open {
@@ -68,11 +89,8 @@ fn prepare(
         Err(error) if level == Level::Full && error.kind() == io::ErrorKind::Unsupported => {}
         done => done.map_err(|error| (Step::Landlock, error))?,
     }
-    let sockets = match (profile.network, level) {
-        (true, _) => Sockets::All,
-        (false, Level::Full) => Sockets::Held,
-        (false, _) => Sockets::Local,
-    };
+    let sockets =
+        if profile.network || level == Level::Full { Sockets::Internet } else { Sockets::Local };
     filter::apply(sockets).map_err(|error| (Step::Filter, error))?;
     Ok(program)
 }
@@ -149,17 +167,40 @@ fn is_executable(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
 
-fn execute(program: &Path, command: &Command) -> io::Error {
+/// Variables that make programs get on with what they find here.
+fn additions(command: &Command, profile: &Profile) -> Vec<(&'static str, String)> {
+    let set = |name: &str| command.env.iter().any(|(known, _)| known == name);
+    let mut more = Vec::new();
+    // Where the user has settings of the kind, they stand.
+    if !profile.repositories.is_empty() && !set("GIT_CONFIG_COUNT") {
+        more.extend(FOR_GIT.map(|(name, value)| (name, value.to_owned())));
+    }
+    let home = command.env.iter().find(|(name, _)| name == "HOME");
+    let home = home.map(|(_, home)| Path::new(home));
+    for (place, variable) in CACHES {
+        if let (Some(home), Some(variable)) = (home, variable)
+            && !home.join(place).exists()
+            && !set(variable)
+        {
+            more.push((variable, format!("/dev/shm/.cache/{}", place.trim_start_matches('.'))));
+        }
+    }
+    more
+}
+
+fn execute(program: &Path, command: &Command, more: &[(&str, String)]) -> io::Error {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
-    let pair = |(name, value): &(OsString, OsString)| {
-        let mut both = name.clone().into_vec();
+    let pair = |(name, value): (&OsStr, &OsStr)| {
+        let mut both = name.to_owned().into_vec();
         both.push(b'=');
         both.extend_from_slice(value.as_bytes());
         CString::new(both).map_err(io::Error::other)
     };
     let parts = || -> io::Result<(CString, Vec<CString>, Vec<CString>)> {
         let argv = command.argv.iter().map(|part| text(part)).collect::<io::Result<_>>()?;
-        let env = command.env.iter().map(pair).collect::<io::Result<_>>()?;
+        let own = command.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+        let more = more.iter().map(|(name, value)| (OsStr::new(*name), OsStr::new(value)));
+        let env = own.chain(more).map(pair).collect::<io::Result<_>>()?;
         Ok((text(program.as_os_str())?, argv, env))
     };
     let (program, argv, env) = match parts() {

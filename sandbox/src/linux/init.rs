@@ -3,7 +3,11 @@
 
 use super::{
     confine::{self, Level},
-    mounts,
+    filter, git,
+    git::Repository,
+    limits,
+    mounts::{self, Around},
+    outside,
     placeholders::Placeholders,
     rules::Enforcement,
     sys::{self, Fork, check, exit_now, prctl},
@@ -17,7 +21,7 @@ use std::{
     fs, io,
     io::{Read, Write},
     os::{
-        fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::PathBuf,
@@ -127,8 +131,12 @@ fn fork_init(
     }
 }
 
-const NAMESPACES: libc::c_int =
-    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC;
+const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
 
 fn fork_and_map(
     request: &Request,
@@ -137,6 +145,11 @@ fn fork_and_map(
     placeholders: &[PathBuf],
 ) -> Result<libc::pid_t, Failure> {
     let failed = |step| move |error| (step, error);
+    let sockets =
+        if level == Level::Full { outside::sockets(&request.profile) } else { Vec::new() };
+    let around = Around { placeholders, sockets: &sockets };
+    // Made before the fork, and once for all commands of the launcher.
+    filter::prepare();
     let (mut go, may_go) = pipe_files().map_err(failed(Step::Descriptors))?;
     let (is_ready, mut ready) = pipe_files().map_err(failed(Step::Descriptors))?;
     let step = if flags == 0 { Step::Fork } else { Step::Namespaces };
@@ -144,16 +157,18 @@ fn fork_and_map(
         Fork::Child => {
             drop((may_go, is_ready));
             let set_up = match level {
-                Level::Full => set_up_namespaces(&mut go, &request.profile, placeholders),
-                _ => prctl(libc::PR_SET_CHILD_SUBREAPER, 1).map_err(failed(Step::Privileges)),
+                Level::Full => set_up_namespaces(&mut go, &request.profile, &around),
+                _ => prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+                    .map(|()| Vec::new())
+                    .map_err(failed(Step::Privileges)),
             };
             match set_up {
-                Ok(()) => {
+                Ok(copies) => {
                     if ready.write_all(&[0; 8]).is_err() {
                         exit_now(1);
                     }
                     drop((go, ready));
-                    run(request, level)
+                    run(request, level, &copies)
                 }
                 Err(failure) => {
                     let _gone = ready.write_all(&failure_bytes(&failure));
@@ -215,17 +230,21 @@ fn read_failure(bytes: [u8; 8]) -> Option<Failure> {
 fn set_up_namespaces(
     go: &mut fs::File,
     profile: &Profile,
-    placeholders: &[PathBuf],
-) -> Result<(), Failure> {
+    around: &Around<'_>,
+) -> Result<Vec<Repository>, Failure> {
     let failed = |step| move |error| (step, error);
     go.read_exact(&mut [0]).map_err(failed(Step::Identity))?;
-    mounts::set_up(profile, placeholders).map_err(failed(Step::Mounts))?;
+    let copies = mounts::set_up(profile, around).map_err(failed(Step::Mounts))?;
     mounts::mount_proc().map_err(failed(Step::Mounts))?;
+    limits::set_processes(&profile.limits);
+    mounts::protect_proc().map_err(failed(Step::Mounts))?;
+    // Its memory and descriptors are not the commands' business.
+    prctl(libc::PR_SET_DUMPABLE, 0).map_err(failed(Step::Privileges))?;
     if !profile.network {
         // Without it commands have no loopback, which is no reason to refuse them.
         let _down = raise_loopback();
     }
-    Ok(())
+    Ok(copies)
 }
 
 /// Maps the child's users: root gets all that it has here, others just themselves.
@@ -279,20 +298,23 @@ fn landlock_is_there() -> bool {
 // ---- in the init itself
 
 /// Starts the leader and stays until the host lets go. Does not return.
-fn run(request: &Request, level: Level) -> ! {
-    let code = i32::from(lead(request, level).is_err());
+fn run(request: &Request, level: Level, copies: &[Repository]) -> ! {
+    let code = i32::from(lead(request, level, copies).is_err());
     end_all(level);
     exit_now(code)
 }
 
-fn lead(request: &Request, level: Level) -> io::Result<()> {
+fn lead(request: &Request, level: Level, copies: &[Repository]) -> io::Result<()> {
     if level == Level::Full {
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
     }
     let stdin = request.stdin.as_ref().map(|fd| fd.as_raw_fd());
     let kept =
         [request.control.as_raw_fd(), request.stdout.as_raw_fd(), request.stderr.as_raw_fd()];
-    close_others(kept.into_iter().chain(stdin))?;
+    let errors = if copies.is_empty() { None } else { Some(request.stderr.try_clone()?) };
+    let held = copies.iter().flat_map(|copy| [copy.original.as_raw_fd(), copy.upper.as_raw_fd()]);
+    let held = held.chain(errors.as_ref().map(AsRawFd::as_raw_fd));
+    sys::close_others(kept.into_iter().chain(stdin).chain(held), 3)?;
     let null: OwnedFd = fs::File::open("/dev/null")?.into();
     let signals = sys::child_signals()?;
     let (mut failed, mut failure) = pipe_files()?;
@@ -325,7 +347,8 @@ fn lead(request: &Request, level: Level) -> io::Result<()> {
         None => Report::Started,
     };
     control.write_all(&report.write())?;
-    watch(&mut control, &signals, leader, level)
+    let mut copies = Copies { copies, errors };
+    watch(&mut control, &signals, leader, level, &mut copies)
 }
 
 fn watch(
@@ -333,10 +356,12 @@ fn watch(
     signals: &OwnedFd,
     leader: libc::pid_t,
     level: Level,
+    copies: &mut Copies<'_>,
 ) -> io::Result<()> {
     loop {
         let [let_go, ended] = sys::poll([control.as_raw_fd(), signals.as_raw_fd()])?;
         if let_go {
+            copies.take_over();
             return Ok(());
         }
         if ended {
@@ -344,8 +369,37 @@ fn watch(
             while let Ok(Some((pid, status))) = sys::wait(false) {
                 if pid == leader {
                     let strays = i32::try_from(living(level)).unwrap_or(i32::MAX);
+                    copies.take_over();
                     control.write_all(&Report::Ended(status, strays).write())?;
                 }
+            }
+        }
+    }
+}
+
+/// The git folders that the command changed in copies.
+struct Copies<'a> {
+    copies: &'a [Repository],
+    /// Where it is said what was not taken over.
+    errors: Option<OwnedFd>,
+}
+
+impl Copies<'_> {
+    /// Takes over what is sound, once. Whatever still runs is ended first: nothing may change under
+    /// it.
+    fn take_over(&mut self) {
+        let Some(errors) = self.errors.take() else { return };
+        if !self.copies.iter().any(git::is_changed) {
+            return;
+        }
+        // SAFETY: plain integers; as the first process of a namespace, all others in it.
+        let _none = unsafe { libc::kill(-1, libc::SIGKILL) };
+        while sys::wait(true).is_ok() {}
+        let mut errors = fs::File::from(errors);
+        for copy in self.copies {
+            for refused in git::take_over(copy).refused {
+                // Whoever does not read it does not care.
+                let _gone = writeln!(errors, "troupe: not taken over into .git: {refused}");
             }
         }
     }
@@ -367,23 +421,6 @@ fn leader_descriptors(request: &Request, null: &OwnedFd) -> io::Result<()> {
     if request.own_session {
         // SAFETY: no arguments.
         check(unsafe { libc::setsid() })?;
-    }
-    Ok(())
-}
-
-/// Closes every descriptor from 3 on but these.
-fn close_others(kept: impl Iterator<Item = RawFd>) -> io::Result<()> {
-    let mut kept: Vec<u32> = kept.filter_map(|fd| u32::try_from(fd).ok()).collect();
-    kept.push(u32::MAX);
-    kept.sort_unstable();
-    let mut from = 3u32;
-    for fd in kept {
-        if fd > from {
-            // SAFETY: closes descriptors that nothing in this process uses from here on.
-            let result = unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) };
-            check(i32::try_from(result).unwrap_or(-1))?;
-        }
-        from = from.max(fd.saturating_add(1));
     }
     Ok(())
 }

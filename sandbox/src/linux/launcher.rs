@@ -27,10 +27,7 @@ pub fn launcher_main() -> ! {
 }
 
 fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
-    // Its name in lists of processes.
-    let name = c"troupe-launcher";
-    // SAFETY: a text that lives for ever; the kernel copies it.
-    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
+    let _named = sys::name(c"troupe-launcher");
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
     // What is typed at the host's terminal (Ctrl-C) concerns the host.
     // SAFETY: no arguments; it fails for a leader of a group, which is away from there already.
@@ -48,7 +45,7 @@ fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
         let [asked, ended] = sys::poll([socket.as_raw_fd(), signals.as_raw_fd()])?;
         if ended {
             sys::drain_signals(signals.as_fd());
-            launcher.reap(false);
+            launcher.reap();
         }
         if asked {
             match wire::receive(socket.as_fd(), &mut buffer)? {
@@ -97,9 +94,14 @@ impl Launcher {
         }
     }
 
-    fn reap(&mut self, block: bool) {
-        while let Ok(Some((pid, status))) = sys::wait(block) {
-            let Some(init) = self.inits.remove(&pid) else { continue };
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = sys::wait(false) {
+            self.ended(pid, status);
+        }
+    }
+
+    fn ended(&mut self, pid: libc::pid_t, status: libc::c_int) {
+        if let Some(init) = self.inits.remove(&pid) {
             if libc::WIFSIGNALED(status) && init.level != Level::Full {
                 self.end_orphans();
             }
@@ -113,7 +115,7 @@ impl Launcher {
         let text = std::fs::read_to_string(format!("/proc/self/task/{own}/children"));
         let pids = text.unwrap_or_default();
         for pid in pids.split_whitespace().filter_map(|pid| pid.parse().ok()) {
-            if !self.inits.contains_key(&pid) {
+            if !self.inits.contains_key(&pid) && self.placeholders.guard() != Some(pid) {
                 sys::kill(pid, libc::SIGKILL);
             }
         }
@@ -126,6 +128,10 @@ impl Launcher {
                 sys::kill(*pid, libc::SIGKILL);
             }
         }
-        self.reap(true);
+        while !self.inits.is_empty()
+            && let Ok(Some((pid, status))) = sys::wait(true)
+        {
+            self.ended(pid, status);
+        }
     }
 }

@@ -1,16 +1,21 @@
-//! The command's view of the file system: everything read-only but the writable roots.
+//! The command's view of the file system: everything read-only but the writable roots, devices and
+//! shared memory of its own, nothing where it must not read.
 
-use super::sys::{c_path, check};
+use super::{
+    git::{self, Repository},
+    overlay::mount_overlay,
+    sys::{c_path, check},
+};
 use crate::profile::Profile;
 use std::{
     ffi::CStr,
-    io,
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt, symlink},
     path::{Path, PathBuf},
 };
 
-/// Devices that programs need; all others cannot be opened.
-const DEVICES: [&str; 6] =
-    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+/// Devices that programs need; there are no others.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Sockets behind which somebody runs programs for whoever asks.
 const DAEMONS: [&str; 4] = [
     "/run/docker.sock",
@@ -18,87 +23,223 @@ const DAEMONS: [&str; 4] = [
     "/run/podman/podman.sock",
     "/run/crio/crio.sock",
 ];
+/// Where the parts are made, before the processes' own view is mounted over it.
+const STAGE: &str = "/proc";
 
 const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
 const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
 const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
 
-/// Sets the view up, in a mount namespace of our own. The placeholders are protected like what is
-/// there.
-pub(crate) fn set_up(profile: &Profile, placeholders: &[PathBuf]) -> io::Result<()> {
-    let root = Path::new("/");
-    mount(None, root, None, libc::MS_REC | libc::MS_PRIVATE)?;
+/// What the launcher found before the fork.
+pub(crate) struct Around<'a> {
+    /// Empty folders that keep names free; protected like what is there.
+    pub(crate) placeholders: &'a [PathBuf],
+    /// Sockets outside that somebody listens at.
+    pub(crate) sockets: &'a [PathBuf],
+}
+
+/// Sets the view up, in a mount namespace of our own. Gives the git folders that are copies.
+pub(crate) fn set_up(profile: &Profile, around: &Around<'_>) -> io::Result<Vec<Repository>> {
+    let (root, stage) = (Path::new("/"), Path::new(STAGE));
+    mount(None, root, None, libc::MS_REC | libc::MS_PRIVATE, None)?;
+    let originals: Vec<_> =
+        profile.repositories.iter().map(|path| (path, git::open_original(path))).collect();
     for writable in &profile.roots {
-        bind(&writable.path)?;
+        bind(&writable.path, &writable.path)?;
     }
-    let devices: Vec<&Path> = DEVICES.iter().map(Path::new).filter(|path| path.exists()).collect();
-    for device in &devices {
-        bind(device)?;
-    }
+    mount(Some(c"tmpfs"), stage, Some(c"tmpfs"), libc::MS_NOSUID, Some(c"mode=0755"))?;
+    make_devices(stage)?;
     set_attributes(root, RDONLY | NOSUID | NODEV, 0, true)?;
-    for device in &devices {
-        set_attributes(device, 0, NODEV, false)?;
-    }
     let terminals = Path::new("/dev/pts");
-    if terminals.exists() {
+    let own_terminals = mount_terminals(&stage.join("dev/pts")).is_ok();
+    for device in DEVICES {
+        let device = stage.join("dev").join(device);
+        if device.exists() {
+            set_attributes(&device, 0, NODEV, false)?;
+        }
+    }
+    if terminals.exists() && !own_terminals {
         // A terminal can do without it where it is no mount of its own.
         let _absent = set_attributes(terminals, 0, NODEV | RDONLY, false);
-    }
-    if Path::new("/dev/shm").is_dir() {
-        mount(
-            Some(c"tmpfs"),
-            Path::new("/dev/shm"),
-            Some(c"tmpfs"),
-            libc::MS_NOSUID | libc::MS_NODEV,
-        )?;
     }
     for writable in &profile.roots {
         set_attributes(&writable.path, 0, RDONLY, false)?;
         // Mounts below it that were read-only before stay so.
         let _locked = set_attributes(&writable.path, 0, RDONLY, true);
     }
+    // The stage itself is still to be written to.
+    set_attributes(stage, 0, RDONLY, false)?;
+    let nothing = Nothing::make(stage)?;
     let protected = profile.roots.iter().flat_map(|root| &root.protected);
-    for path in protected.chain(placeholders) {
-        bind(path)?;
+    for path in protected.chain(around.placeholders) {
+        bind(path, path)?;
         set_attributes(path, RDONLY, 0, true)?;
     }
-    for daemon in DAEMONS.iter().map(Path::new).filter(|path| path.exists()) {
-        bind_to(Path::new("/dev/null"), daemon)?;
+    let copies = originals
+        .into_iter()
+        .enumerate()
+        .filter_map(|(number, (path, original))| {
+            // Where a copy cannot be made, the folder is read-only.
+            let store = stage.join(format!("git{number}"));
+            git::mount_copy(path, original.ok()?, &store).ok()
+        })
+        .collect();
+    for (number, path) in profile.caches.iter().enumerate() {
+        // Without one, the cache is read-only: most programs can do with that.
+        let _as_it_is = mount_overlay(path, &stage.join(format!("cache{number}")));
+    }
+    let reopened: Vec<_> = profile
+        .reopened
+        .iter()
+        .enumerate()
+        .map(|(number, path)| (path, stage.join(format!("reopened{number}"))))
+        .collect();
+    for (path, kept) in &reopened {
+        fs::create_dir(kept)?;
+        bind(path, kept)?;
+    }
+    for path in &profile.denied {
+        let inside = reopened.iter().map(|(path, kept)| (path.as_path(), kept.as_path()));
+        nothing.mount_over(path, inside.filter(|(below, _)| below.starts_with(path)))?;
+    }
+    let daemons = DAEMONS.iter().map(Path::new).filter(|path| path.exists());
+    for socket in daemons.chain(around.sockets.iter().map(PathBuf::as_path)) {
+        // One that is gone since reaches nobody.
+        match nothing.mount_over(socket, std::iter::empty()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    put_devices(stage)?;
+    Ok(copies)
+}
+
+/// A view of the processes of our own namespace, over the stage.
+pub(crate) fn mount_proc() -> io::Result<()> {
+    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    mount(Some(c"proc"), Path::new("/proc"), Some(c"proc"), flags, None)
+}
+
+/// What concerns the whole machine cannot be changed through it.
+pub(crate) fn protect_proc() -> io::Result<()> {
+    for part in ["sys", "irq", "bus", "fs", "sysrq-trigger", "kcore", "kmsg"] {
+        let path = Path::new("/proc").join(part);
+        if path.exists() {
+            bind(&path, &path)?;
+            set_attributes(&path, RDONLY | NOSUID | NODEV, 0, true)?;
+        }
     }
     Ok(())
 }
 
-/// A view of the processes of our own namespace.
-pub(crate) fn mount_proc() -> io::Result<()> {
-    let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    mount(Some(c"proc"), Path::new("/proc"), Some(c"proc"), flags)
+fn make_devices(stage: &Path) -> io::Result<()> {
+    let dev = stage.join("dev");
+    for folder in [dev.clone(), dev.join("pts"), dev.join("shm"), stage.join("shm")] {
+        fs::create_dir(folder)?;
+    }
+    fs::set_permissions(stage.join("shm"), fs::Permissions::from_mode(0o1777))?;
+    for device in DEVICES {
+        let (there, here) = (Path::new("/dev").join(device), dev.join(device));
+        if there.exists() {
+            fs::File::create(&here)?;
+            bind(&there, &here)?;
+        }
+    }
+    let links = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ];
+    links.iter().try_for_each(|(name, target)| symlink(target, dev.join(name)))
 }
 
-fn bind(path: &Path) -> io::Result<()> {
-    bind_to(path, path)
+/// Terminals that this command makes, and no others.
+fn mount_terminals(place: &Path) -> io::Result<()> {
+    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+    let data = c"newinstance,ptmxmode=0666,mode=620";
+    mount(Some(c"devpts"), place, Some(c"devpts"), flags, Some(data))
 }
 
-fn bind_to(from: &Path, to: &Path) -> io::Result<()> {
+fn put_devices(stage: &Path) -> io::Result<()> {
+    let dev = Path::new("/dev");
+    if !dev.is_dir() {
+        return Ok(());
+    }
+    let own_terminals = stage.join("dev/pts/ptmx").exists();
+    if !own_terminals && dev.join("pts").exists() {
+        bind(&dev.join("pts"), &stage.join("dev/pts"))?;
+    }
+    bind(&stage.join("dev"), dev)?;
+    set_attributes(dev, RDONLY | NOSUID, 0, false)?;
+    bind(&stage.join("shm"), &dev.join("shm"))?;
+    set_attributes(&dev.join("shm"), NOSUID | NODEV, RDONLY, false)
+}
+
+/// What stands where something must not be reached: it can be neither opened nor listed.
+struct Nothing {
+    folder: PathBuf,
+    file: PathBuf,
+}
+
+impl Nothing {
+    fn make(stage: &Path) -> io::Result<Self> {
+        let nothing = Self { folder: stage.join("no-folder"), file: stage.join("no-file") };
+        fs::DirBuilder::new().mode(0).create(&nothing.folder)?;
+        // A device on a mount without devices: also root cannot open it.
+        fs::File::create(&nothing.file)?;
+        bind(&stage.join("dev/null"), &nothing.file)?;
+        set_attributes(&nothing.file, RDONLY | NODEV, 0, false)?;
+        Ok(nothing)
+    }
+
+    /// Hides `path`, but for folders below it that stay: each with where it is kept.
+    fn mount_over<'a>(
+        &self,
+        path: &Path,
+        inside: impl Iterator<Item = (&'a Path, &'a Path)>,
+    ) -> io::Result<()> {
+        if !fs::symlink_metadata(path)?.is_dir() {
+            return bind(&self.file, path);
+        }
+        let mut inside = inside.peekable();
+        if inside.peek().is_none() {
+            bind(&self.folder, path)?;
+            return set_attributes(path, RDONLY | NOSUID | NODEV, 0, false);
+        }
+        let flags = libc::MS_NOSUID | libc::MS_NODEV;
+        mount(Some(c"tmpfs"), path, Some(c"tmpfs"), flags, Some(c"mode=0711,size=64k"))?;
+        for (below, kept) in inside {
+            fs::create_dir_all(below)?;
+            bind(kept, below)?;
+        }
+        set_attributes(path, RDONLY, 0, false)
+    }
+}
+
+fn bind(from: &Path, to: &Path) -> io::Result<()> {
     let from = c_path(from)?;
-    mount(Some(&from), to, None, libc::MS_BIND | libc::MS_REC)
+    mount(Some(&from), to, None, libc::MS_BIND | libc::MS_REC, None)
 }
 
-fn mount(
+pub(super) fn mount(
     source: Option<&CStr>,
     target: &Path,
     kind: Option<&CStr>,
     flags: libc::c_ulong,
+    data: Option<&CStr>,
 ) -> io::Result<()> {
     let target = c_path(target)?;
     let pointer = |text: Option<&CStr>| text.map_or(std::ptr::null(), CStr::as_ptr);
-    // SAFETY: all texts live for the time of the call; there is no data.
+    // SAFETY: all texts live for the time of the call.
     let result = unsafe {
-        libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, std::ptr::null())
+        libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(data).cast())
     };
     check(result).map(|_| ())
 }
 
-fn set_attributes(path: &Path, set: u64, clear: u64, recursive: bool) -> io::Result<()> {
+pub(super) fn set_attributes(path: &Path, set: u64, clear: u64, recursive: bool) -> io::Result<()> {
     let path = c_path(path)?;
     let attributes =
         libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };

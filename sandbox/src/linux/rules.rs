@@ -8,7 +8,7 @@ use landlock::{
 use std::{fs, io, path::Path};
 
 /// The rights that are handled: all that write, as of this version.
-const VERSION: ABI = ABI::V6;
+const VERSION: ABI = ABI::V9;
 
 /// What holds a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +63,17 @@ pub(crate) fn restrict(profile: &Profile, beneath: Beneath) -> io::Result<()> {
     }
     rules = rules.tree(Path::new("/dev/pts"))?;
     rules = rules.tree(Path::new("/dev/shm"))?;
+    // Outputs that are files may be opened once more (`/dev/stderr`).
+    for output in ["/proc/self/fd/1", "/proc/self/fd/2"].map(Path::new) {
+        if output.metadata().is_ok_and(|data| data.is_file()) {
+            rules = rules.file(output)?;
+        }
+    }
+    if beneath == Beneath::Mounts {
+        for copy in profile.repositories.iter().chain(&profile.caches) {
+            rules = rules.tree(copy)?;
+        }
+    }
     for root in &profile.roots {
         let whole = beneath == Beneath::Mounts
             || profile.unprotected_names

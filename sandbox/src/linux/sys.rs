@@ -1,7 +1,7 @@
 //! Thin wrappers of system calls, with `io::Result`.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     io,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
@@ -140,4 +140,26 @@ pub(crate) fn drain_signals(fd: BorrowedFd<'_>) {
 pub(crate) fn exit_now(code: libc::c_int) -> ! {
     // SAFETY: does not return; nothing of this process is used afterwards.
     unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from `from` on but these.
+pub(crate) fn close_others(kept: impl Iterator<Item = RawFd>, mut from: u32) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.filter_map(|fd| u32::try_from(fd).ok()).collect();
+    kept.push(u32::MAX);
+    kept.sort_unstable();
+    for fd in kept {
+        if fd > from {
+            // SAFETY: closes descriptors that nothing in this process uses from here on.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, from, fd - 1, 0) };
+            check(i32::try_from(result).unwrap_or(-1))?;
+        }
+        from = from.max(fd.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// The name of this process in lists of them.
+pub(crate) fn name(text: &CStr) -> io::Result<()> {
+    // SAFETY: the text lives for the time of the call; the kernel copies it.
+    check(unsafe { libc::prctl(libc::PR_SET_NAME, text.as_ptr()) }).map(|_| ())
 }

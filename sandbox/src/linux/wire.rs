@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
 };
+use troupe_types::CommandLimits;
 
 /// The longest request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 4 << 20;
@@ -114,11 +115,19 @@ pub(crate) fn encode(command: &Command, profile: &Profile) -> Vec<u8> {
     let flags =
         [profile.sandboxed, profile.network, profile.allow_unenforced, profile.unprotected_names];
     out.bytes(&flags.map(u8::from));
+    let CommandLimits { processes, memory, file_size, open_files } = profile.limits;
+    for limit in [processes, memory, file_size, open_files] {
+        out.bytes(&limit.unwrap_or(u64::MAX).to_ne_bytes());
+    }
+    for paths in [&profile.repositories, &profile.caches, &profile.denied, &profile.reopened] {
+        out.list(paths.iter().map(|path| path.as_os_str().as_bytes()));
+    }
     out.count(profile.roots.len());
     for root in &profile.roots {
         out.path(&root.path);
         out.list(root.protected.iter().map(|path| path.as_os_str().as_bytes()));
         out.list(root.absent.iter().map(|path| path.as_os_str().as_bytes()));
+        out.bytes(&[u8::from(root.shared)]);
     }
     out.0
 }
@@ -157,14 +166,38 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
     let cwd = PathBuf::from(from.text()?);
     let flags: [u8; 4] = from.bytes()?.try_into().ok()?;
     let [sandboxed, network, allow_unenforced, unprotected_names] = flags.map(|flag| flag != 0);
+    let mut limit = || {
+        let bytes = from.bytes()?.try_into().ok()?;
+        Some(Some(u64::from_ne_bytes(bytes)).filter(|limit| *limit != u64::MAX))
+    };
+    let limits = CommandLimits {
+        processes: limit()?,
+        memory: limit()?,
+        file_size: limit()?,
+        open_files: limit()?,
+    };
+    let (repositories, caches) = (from.paths()?, from.paths()?);
+    let (denied, reopened) = (from.paths()?, from.paths()?);
     let count = from.count()?;
     let mut roots = Vec::new();
     for _ in 0..count {
         let path = from.text()?.into();
-        let mut paths = || Some(from.list()?.into_iter().map(PathBuf::from).collect());
-        roots.push(Root { path, protected: paths()?, absent: paths()? });
+        let (protected, absent) = (from.paths()?, from.paths()?);
+        let shared = from.bytes()? != [0];
+        roots.push(Root { path, protected, absent, shared });
     }
-    let profile = Profile { sandboxed, roots, network, allow_unenforced, unprotected_names };
+    let profile = Profile {
+        sandboxed,
+        roots,
+        repositories,
+        caches,
+        denied,
+        reopened,
+        network,
+        limits,
+        allow_unenforced,
+        unprotected_names,
+    };
     Some((Command { argv, env, cwd }, profile))
 }
 
@@ -186,6 +219,10 @@ impl<'a> Decoder<'a> {
 
     fn text(&mut self) -> Option<OsString> {
         Some(OsString::from_vec(self.bytes()?.to_vec()))
+    }
+
+    fn paths(&mut self) -> Option<Vec<PathBuf>> {
+        Some(self.list()?.into_iter().map(PathBuf::from).collect())
     }
 
     fn list(&mut self) -> Option<Vec<OsString>> {

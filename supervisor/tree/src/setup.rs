@@ -5,7 +5,7 @@ use troupe_config::{Config, Loaded, ProviderConfig, Wire, key_variables};
 use troupe_kit::Faults;
 use troupe_providers::{Endpoint, HttpOptions, Secret, WireApi};
 use troupe_recorder::LogHook;
-use troupe_sandbox::{EnvInherit, EnvPolicy};
+use troupe_sandbox::{Credentials, EnvInherit, EnvPolicy};
 
 /// Looks up an environment variable: where the keys of providers are.
 pub type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -70,6 +70,11 @@ impl Setup {
                 set: policy.set.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
                 include_only: policy.include_only.clone(),
                 bin_dir: None,
+                credentials: Credentials::new(
+                    key_variables(config)
+                        .iter()
+                        .filter_map(|name| loaded.variable(name)?.into_string().ok()),
+                ),
                 withheld: key_variables(config),
             },
             shell: None,

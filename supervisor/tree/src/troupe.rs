@@ -72,6 +72,7 @@ impl Troupe {
                 setup.launcher.clone().map_or_else(Launcher::default, Launcher::new),
             ),
             environment: Arc::new(setup.environment.clone()),
+            surveyor: Arc::default(),
         };
         let sessions_args = troupe_sessions::Args {
             conversations: conversations.mailbox().clone(),

@@ -7,7 +7,9 @@ use crate::{
 };
 use std::process::ExitCode;
 use troupe::Setup;
-use troupe_sandbox::{Command, LaunchError, child_env, enforcement, resolve, run_under};
+use troupe_sandbox::{
+    Command, LaunchError, ResolveError, Surveyor, child_env, enforcement, resolve, run_under,
+};
 use troupe_types::{ErrorClass, Failure};
 
 pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
@@ -19,12 +21,19 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
         .config
         .session_settings(&cwd, "", "", 0, &loaded.places)
         .map_err(|error| CliError::config(error.to_string()))?;
-    let profile = resolve(&settings.sandbox, &cwd);
+    let failed = |error: ResolveError| CliError::config(error.to_string());
+    let profile = resolve(&settings.sandbox, &cwd, &Surveyor::default()).map_err(failed)?;
     if args.explain {
         let found = enforcement(&profile);
         output::line(&format!("mode: {mode}"));
         for root in &profile.roots {
             output::line(&format!("writable: {}", root.path.display()));
+        }
+        for repository in &profile.repositories {
+            output::line(&format!("git, in a copy: {}", repository.display()));
+        }
+        for denied in &profile.denied {
+            output::line(&format!("unreadable: {}", denied.display()));
         }
         for layer in &found.layers {
             output::line(&format!("layer: {layer}"));

@@ -1,0 +1,339 @@
+//! What commands must not reach, and what must go on working, measured by the effect outside:
+//! `attacks/cases.toml`, as this user and, where this is root, as an ordinary one too.
+//!
+//! `ATTACK_PREFIX` runs the cases through another program: `MODE` in it is the mode
+//! (`ATTACK_PREFIX="codex sandbox -c sandbox_mode=MODE --"`); `ATTACK_REPORT` names a file for the
+//! outcome of each case; `ATTACK_ONLY` picks those whose name holds a text.
+
+#![cfg(target_os = "linux")]
+
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt::Write as _,
+    fs::{self, File},
+    os::unix::{ffi::OsStringExt, fs::PermissionsExt, process::CommandExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use troupe_tests::binary;
+
+/// Nobody, on every distribution.
+const ORDINARY: u32 = 65534;
+/// A case that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+struct Cases {
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    #[serde(default)]
+    everyday: bool,
+    #[serde(default = "workspace_write")]
+    modes: Vec<String>,
+    /// `root` or `ordinary`: makes sense for that user alone.
+    user: Option<String>,
+    /// Programs without which it says nothing.
+    #[serde(default)]
+    needs: Vec<String>,
+    #[serde(default)]
+    setup: String,
+    #[serde(default)]
+    run: String,
+    /// Instead of `run`: a program; `<ff>` is a byte.
+    #[serde(default)]
+    argv: Vec<String>,
+    #[serde(default)]
+    during: String,
+    check: String,
+    #[serde(default)]
+    input: String,
+    /// The directory, if it is not the workspace.
+    cwd: Option<String>,
+    /// A file outside that descriptors 8 and 9 are open to.
+    open: Option<String>,
+    /// The signal that ends the sandbox once `up` is there.
+    kill: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+}
+
+fn workspace_write() -> Vec<String> {
+    vec!["workspace-write".to_owned()]
+}
+
+#[test]
+fn commands_reach_what_they_may_and_nothing_else() {
+    let text = fs::read_to_string(binary::workspace_root().join("tests/attacks/cases.toml"));
+    let cases: Cases = toml::from_str(&text.unwrap()).unwrap();
+    let root = is_root();
+    let users: &[Option<u32>] = if root { &[None, Some(ORDINARY)] } else { &[None] };
+    let only = std::env::var("ATTACK_ONLY").unwrap_or_default();
+    let mut report = String::new();
+    let (mut count, mut failed) = (0, Vec::new());
+    for user in users {
+        let name = if root && user.is_none() { "root" } else { "ordinary" };
+        let stage = Stage::new(*user);
+        for case in cases.case.iter().filter(|case| case.name.contains(&only)) {
+            if case.user.as_deref().is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            if !case.needs.iter().all(|program| stage.has(program)) {
+                continue;
+            }
+            for mode in &case.modes {
+                count += 1;
+                let found = stage.try_case(case, mode);
+                let kind = if case.everyday { "everyday" } else { "attack" };
+                let verdict = if found.is_ok() { "ok" } else { "FAILED" };
+                writeln!(report, "{verdict}\t{name}\t{mode}\t{kind}\t{}", case.name).unwrap();
+                if let Err(why) = found {
+                    failed.push(format!("{} ({name}, {mode}): {why}", case.name));
+                }
+            }
+        }
+    }
+    if let Some(path) = std::env::var_os("ATTACK_REPORT") {
+        fs::write(path, report).unwrap();
+    }
+    println!("{} of {count} cases as they should be", count - failed.len());
+    assert!(count > 0 && failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed.join("\n"));
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// A folder that one user's cases run in, outside of what is writable for all.
+struct Stage {
+    folder: tempfile::TempDir,
+    user: Option<u32>,
+}
+
+impl Stage {
+    fn new(user: Option<u32>) -> Self {
+        let folder = tempfile::Builder::new().prefix("troupe-attacks-").tempdir_in("/var/tmp");
+        let folder = folder.unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(binary::troupe(), folder.path().join("troupe")).unwrap();
+        let probe = binary::workspace_root().join("tests/attacks/probe.py");
+        fs::copy(probe, folder.path().join("probe.py")).unwrap();
+        Self { folder, user }
+    }
+
+    fn path(&self) -> OsString {
+        // What is in root's own folders is of no use to others.
+        let own = std::env::var_os("PATH").unwrap_or_default();
+        if self.user.is_some() {
+            "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into()
+        } else {
+            own
+        }
+    }
+
+    fn has(&self, program: &str) -> bool {
+        let mut command = self.command("sh", Path::new("/"), &BTreeMap::new());
+        command.args(["-c", &format!("command -v {program} && {program} --version")]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().unwrap().success()
+    }
+
+    /// A program of the stage's user, with nothing in its environment but what is given.
+    fn command(&self, program: &str, cwd: &Path, env: &BTreeMap<String, String>) -> Command {
+        let mut command = match self.user {
+            None => Command::new(program),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                let user = user.to_string();
+                command.args(["--reuid", &user, "--regid", &user, "--clear-groups", program]);
+                command
+            }
+        };
+        command.env_clear().env("PATH", self.path()).envs(env).current_dir(cwd).process_group(0);
+        for name in ["CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        command
+    }
+
+    fn try_case(&self, case: &Case, mode: &str) -> Result<(), String> {
+        let folder = tempfile::Builder::new().prefix("case-").tempdir_in(self.folder.path());
+        let folder =
+            fs::canonicalize(folder.as_ref().unwrap().path()).map(|p| (p, folder)).unwrap();
+        let (base, _folder) = folder;
+        let place = |name: &str| base.join(name);
+        for name in ["work", "out", "home"] {
+            fs::create_dir(place(name)).unwrap();
+        }
+        if let Some(user) = self.user {
+            for path in [base.clone(), place("work"), place("out"), place("home")] {
+                std::os::unix::fs::chown(path, Some(user), Some(user)).unwrap();
+            }
+        }
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let probe = format!("/usr/bin/python3 {}", text(self.folder.path().join("probe.py")));
+        let mut env = BTreeMap::from([
+            ("W".to_owned(), text(place("work"))),
+            ("O".to_owned(), text(place("out"))),
+            ("HOME".to_owned(), text(place("home"))),
+            ("TROUPE_HOME".to_owned(), text(place("home/troupe"))),
+            ("TH".to_owned(), text(place("home/troupe"))),
+            ("CODEX_HOME".to_owned(), text(place("home/codex"))),
+            ("P".to_owned(), probe),
+            ("RUSTUP_HOME".to_owned(), rustup_home()),
+            ("OUT".to_owned(), text(place("stdout"))),
+            ("ERR".to_owned(), text(place("stderr"))),
+        ]);
+        fs::create_dir_all(place("home/codex")).unwrap();
+        let work = place("work");
+        self.script(&format!("set -e\n{}", case.setup), &work, &env)
+            .map_err(|why| format!("the setup failed: {why}"))?;
+        let cwd = case.cwd.as_ref().map_or(work.clone(), |cwd| {
+            cwd.replace("$O", &env["O"]).replace("$W", &env["W"]).into()
+        });
+        let status = self.inside(case, mode, &cwd, &env, &base)?;
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        env.insert("RC".to_owned(), code.unwrap_or(-1).to_string());
+        self.script(&case.check, &work, &env).map_err(|why| {
+            let read = |name: &str| {
+                let bytes = fs::read(place(name)).unwrap_or_default();
+                String::from_utf8_lossy(&bytes[..bytes.len().min(1500)]).into_owned()
+            };
+            format!(
+                "{why}; it ended with {code:?}, out {:?}, err {:?}",
+                read("stdout"),
+                read("stderr")
+            )
+        })
+    }
+
+    fn script(
+        &self,
+        script: &str,
+        cwd: &Path,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(), String> {
+        let mut command = self.command("sh", cwd, env);
+        let output = self.folder.path().join("script.out");
+        let file = File::create(&output).unwrap();
+        command.args(["-c", script]).stdin(Stdio::null());
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let status = wait(command.spawn().unwrap())?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(format!("{status}: {}", fs::read_to_string(output).unwrap_or_default()))
+    }
+
+    fn inside(
+        &self,
+        case: &Case,
+        mode: &str,
+        cwd: &Path,
+        env: &BTreeMap<String, String>,
+        base: &Path,
+    ) -> Result<std::process::ExitStatus, String> {
+        let prefix = std::env::var("ATTACK_PREFIX").unwrap_or_else(|_| {
+            format!("{}/troupe sandbox -s MODE --", self.folder.path().display())
+        });
+        let prefix = prefix.replace("MODE", mode);
+        let mut words = prefix.split_whitespace();
+        let program = words.next().unwrap();
+        // The command's own environment is the sandbox's business, but for what the case needs.
+        let mut own = env.clone();
+        own.retain(|name, _| !["W", "O", "P", "TH", "OUT", "ERR"].contains(&name.as_str()));
+        own.extend(case.env.clone());
+        let names = ["W", "O", "P", "TH"];
+        let assigned: String =
+            names.iter().map(|name| format!("{name}='{}'; export {name}\n", env[*name])).collect();
+        let mut inner: Vec<OsString> = vec!["sh".into(), "-c".into()];
+        inner.push(format!("{assigned}{}", case.run).into());
+        if !case.argv.is_empty() {
+            inner = case.argv.iter().map(|word| bytes(word)).collect();
+        }
+        let mut command = match &case.open {
+            None => self.command(program, cwd, &own),
+            Some(file) => {
+                let mut command = self.command("sh", cwd, &own);
+                let open = format!("exec 8>>\"$1/{file}\" 9>>\"$1/{file}\"; shift; exec \"$@\"");
+                command.args(["-c", &open, "sh", &env["O"], program]);
+                command
+            }
+        };
+        command.args(words).args(inner);
+        let input = base.join("stdin");
+        fs::write(&input, &case.input).unwrap();
+        command.stdin(File::open(input).unwrap());
+        command.stdout(File::create(base.join("stdout")).unwrap());
+        command.stderr(File::create(base.join("stderr")).unwrap());
+        if let Some(user) = self.user {
+            for name in ["stdout", "stderr"] {
+                std::os::unix::fs::chown(base.join(name), Some(user), Some(user)).unwrap();
+            }
+        }
+        let child = command.spawn().map_err(|error| error.to_string())?;
+        if case.kill.is_some() || !case.during.is_empty() {
+            let began = Instant::now();
+            while !cwd.join("up").exists() && began.elapsed() < Duration::from_secs(10) {
+                std::thread::yield_now();
+            }
+        }
+        if !case.during.is_empty() {
+            let _reached_or_not = self.script(&case.during, cwd, env);
+        }
+        if let Some(signal) = &case.kill {
+            // The program itself, not its group: that is the harder case.
+            let kill = Command::new("kill")
+                .args([&format!("-{signal}"), &child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+        }
+        wait(child)
+    }
+}
+
+fn rustup_home() -> String {
+    std::env::var("RUSTUP_HOME")
+        .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.rustup")))
+        .unwrap_or_default()
+}
+
+/// A word in which `<ff>` stands for a byte.
+fn bytes(word: &str) -> OsString {
+    let mut bytes = Vec::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('<') {
+        bytes.extend_from_slice(before.as_bytes());
+        let (digits, after) = after.split_once('>').unwrap();
+        bytes.push(u8::from_str_radix(digits, 16).unwrap());
+        rest = after;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    OsString::from_vec(bytes)
+}
+
+fn wait(mut child: Child) -> Result<std::process::ExitStatus, String> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            return Ok(status);
+        }
+        if began.elapsed() > PATIENCE {
+            let group = format!("-{}", child.id());
+            let _gone = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ended = child.wait();
+            return Err("it hangs".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
