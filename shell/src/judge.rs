@@ -1,0 +1,395 @@
+//! From the steps of a script to what it does.
+
+use crate::{
+    Class, Context, Judgement, Part, git, options, programs,
+    resolve::{Found, Resolver},
+    table::{self, INTERPRETERS, OTHER_SHELLS, Rule, SHELLS, is_dangerous_variable},
+    walk::{self, What},
+    words::Word,
+    wrappers::{self, Floor},
+};
+use std::{collections::HashSet, path::PathBuf};
+
+/// How deep commands may be inside of others.
+const MAX_DEPTH: usize = 8;
+
+/// What one command does.
+#[derive(Debug, Clone)]
+pub(crate) struct Verdict {
+    pub(crate) class: Class,
+    pub(crate) why: String,
+}
+
+impl Verdict {
+    pub(crate) fn looks(why: &str) -> Self {
+        Self { class: Class::ReadOnly, why: why.to_owned() }
+    }
+
+    pub(crate) fn writes(why: &str) -> Self {
+        Self { class: Class::Write, why: why.to_owned() }
+    }
+
+    pub(crate) fn unknown(why: &str) -> Self {
+        Self { class: Class::Unknown, why: why.to_owned() }
+    }
+
+    pub(crate) fn dangerous(why: &str) -> Self {
+        Self { class: Class::Dangerous, why: why.to_owned() }
+    }
+}
+
+/// Judges one command line.
+pub(crate) struct Judge<'a> {
+    resolver: Resolver<'a>,
+    parts: Vec<Part>,
+    parsed: bool,
+    functions: HashSet<String>,
+    depth: usize,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(context: &'a Context<'a>) -> Self {
+        Self {
+            resolver: Resolver::new(context),
+            parts: Vec::new(),
+            parsed: true,
+            functions: HashSet::new(),
+            depth: 0,
+        }
+    }
+
+    pub(crate) fn script(mut self, script: &str) -> Judgement {
+        self.steps(script);
+        self.finish()
+    }
+
+    pub(crate) fn argv(mut self, words: Vec<Word>) -> Judgement {
+        let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        self.command(words, &[], &text);
+        self.finish()
+    }
+
+    fn finish(self) -> Judgement {
+        let worst = self.parts.iter().map(|part| part.class).max().unwrap_or_default();
+        let class = if self.parsed { worst } else { worst.max(Class::Unknown) };
+        Judgement { class, parts: self.parts, parsed: self.parsed }
+    }
+
+    /// Judges the commands of a script, and adds them to the parts.
+    fn steps(&mut self, source: &str) -> Class {
+        let before = self.parts.len();
+        self.depth += 1;
+        match walk::steps(source) {
+            Ok(_) if self.depth > MAX_DEPTH => self.cannot(source, "commands are nested too deep"),
+            Ok(script) => {
+                self.functions.extend(script.functions);
+                if script.recursive {
+                    let why = Verdict::dangerous("a function that calls itself may never end");
+                    self.part(Vec::new(), source, why, None);
+                }
+                for step in script.steps {
+                    let text = source.get(step.range).unwrap_or("");
+                    self.step(step.what, text);
+                }
+            }
+            Err(why) => self.cannot(source, why),
+        }
+        self.depth -= 1;
+        self.parts[before..].iter().map(|part| part.class).max().unwrap_or_default()
+    }
+
+    fn cannot(&mut self, source: &str, why: &str) {
+        self.parsed = false;
+        self.part(Vec::new(), source, Verdict::unknown(why), None);
+    }
+
+    fn part(&mut self, words: Vec<Word>, text: &str, verdict: Verdict, program: Option<PathBuf>) {
+        let Verdict { class, why } = verdict;
+        self.parts.push(Part { words, text: text.to_owned(), class, why, program });
+    }
+
+    fn step(&mut self, what: What, text: &str) {
+        match what {
+            What::Command { words, assigned } => self.command(words, &assigned, text),
+            What::Assign(name) if is_dangerous_variable(&name) => {
+                let why = format!("{name} changes which programs run, or how");
+                self.part(Vec::new(), text, Verdict::unknown(&why), None);
+            }
+            What::Assign(_) => {}
+            What::Redirect { writes, target } => {
+                if let Some(verdict) = redirect(writes, &target) {
+                    self.part(vec![target], text, verdict, None);
+                }
+            }
+            What::Test => {
+                let why = "a condition whose arithmetic may run a command";
+                self.part(Vec::new(), text, Verdict::unknown(why), None);
+            }
+            What::Odd(why) => self.part(Vec::new(), text, Verdict::unknown(why), None),
+        }
+    }
+
+    fn command(&mut self, words: Vec<Word>, assigned: &[String], text: &str) {
+        let place = self.parts.len();
+        let (mut verdict, program) = self.verdict(&words);
+        if let Some(name) = assigned.iter().find(|name| is_dangerous_variable(name))
+            && verdict.class < Class::Unknown
+        {
+            verdict = Verdict::unknown(&format!("{name} changes which programs run, or how"));
+        }
+        let Verdict { class, why } = verdict;
+        // Before what runs inside of it.
+        self.parts.insert(place, Part { words, text: text.to_owned(), class, why, program });
+    }
+
+    /// Judges the words of a command inside another; gives its class.
+    pub(crate) fn words(&mut self, words: &[Word]) -> Class {
+        self.depth += 1;
+        let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        let before = self.parts.len();
+        if self.depth > MAX_DEPTH {
+            self.cannot(&text, "commands are nested too deep");
+        } else {
+            self.command(words.to_vec(), &[], &text);
+        }
+        self.depth -= 1;
+        self.parts[before..].iter().map(|part| part.class).max().unwrap_or_default()
+    }
+
+    fn verdict(&mut self, words: &[Word]) -> (Verdict, Option<PathBuf>) {
+        let Some((name, arguments)) = words.split_first() else {
+            return (Verdict::looks("it sets variables"), None);
+        };
+        if !name.literal || name.text.is_empty() {
+            return (Verdict::unknown("which program runs is not known before it runs"), None);
+        }
+        if self.functions.contains(&name.text) {
+            return (
+                Verdict::looks("a function of the script, which is judged where it is defined"),
+                None,
+            );
+        }
+        let program = match self.resolver.find(&name.text) {
+            Found::Trusted(path) => Some(path),
+            Found::Missing => None,
+            Found::Elsewhere(path) => {
+                let base = base_name(&name.text);
+                let known = self.known(base, arguments);
+                let why =
+                    format!("{} is not a program of the system's: {}", name.text, path.display());
+                let class =
+                    known.map_or(Class::Unknown, |verdict| verdict.class.max(Class::Unknown));
+                return (Verdict { class, why }, Some(path));
+            }
+        };
+        let base = base_name(&name.text).to_owned();
+        // What a link of the system's leads to: `vi` may be anything.
+        let verdict = self.known(&base, arguments);
+        (verdict.unwrap_or_else(|| Verdict::unknown(&format!("{base} is not known"))), program)
+    }
+
+    /// Judges a program by its name; `None` if it is not known.
+    fn known(&mut self, name: &str, arguments: &[Word]) -> Option<Verdict> {
+        if SHELLS.contains(&name) {
+            return Some(self.shell(name, arguments));
+        }
+        if OTHER_SHELLS.contains(&name) {
+            return Some(Verdict::unknown("a shell that is not understood"));
+        }
+        let interpreter = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        if INTERPRETERS.contains(&name) || INTERPRETERS.contains(&interpreter) {
+            return Some(interprets(arguments));
+        }
+        match name {
+            "git" => return Some(git::judge(arguments)),
+            "eval" => return Some(self.eval(arguments)),
+            "env" => return Some(self.env(arguments)),
+            "command"
+                if arguments
+                    .first()
+                    .is_some_and(|word| matches!(word.text.as_str(), "-v" | "-V")) =>
+            {
+                return Some(Verdict::looks("it says where a program is"));
+            }
+            "exec" if arguments.is_empty() => return Some(Verdict::looks("it redirects")),
+            _ => {}
+        }
+        if let Some(wrapper) = wrappers::find(name) {
+            return Some(self.wrapper(wrapper, arguments));
+        }
+        if let Some(verdict) = programs::judge(name, arguments, self) {
+            return Some(verdict);
+        }
+        let lacks = programs::lacks_its_option(name, arguments);
+        Some(match table::rule(name)? {
+            Rule::Looks => Verdict::looks("it only looks"),
+            Rule::Options(allowed) => match options::check(arguments, &allowed) {
+                Ok(()) if !lacks => Verdict::looks("it only looks, with these options"),
+                _ if lacks && table::otherwise(name).is_none() => Verdict::unknown(
+                    "without an option that says otherwise it changes files, or runs a program",
+                ),
+                checked => match (table::otherwise(name), checked) {
+                    (Some(Rule::Dangerous(why)), _) => Verdict::dangerous(why),
+                    (Some(Rule::Writes(why)), _) => Verdict::writes(why),
+                    (_, Err(why)) => Verdict::unknown(&why),
+                    (_, Ok(())) => Verdict::unknown("it may do more than look"),
+                },
+            },
+            Rule::Writes(why) => Verdict::writes(why),
+            Rule::Dangerous(why) => Verdict::dangerous(why),
+            Rule::Runs(why) => match arguments {
+                [only] if matches!(only.text.as_str(), "--version" | "-V" | "-version") => {
+                    Verdict::looks("it prints its version")
+                }
+                [only] if name == "go" && only.text == "version" => {
+                    Verdict::looks("it prints its version")
+                }
+                _ => Verdict::unknown(why),
+            },
+        })
+    }
+
+    fn wrapper(&mut self, wrapper: &wrappers::Wrapper, arguments: &[Word]) -> Verdict {
+        let mut inner = match wrapper.inner(arguments) {
+            Ok(inner) => inner,
+            Err(why) => {
+                // Its own class, or what any of the words would be as a program.
+                let dangerous = arguments.iter().any(|word| {
+                    matches!(table::rule(base_name(&word.text)), Some(Rule::Dangerous(_)))
+                        || word.text == "rm"
+                });
+                return if dangerous { Verdict::dangerous(&why) } else { Verdict::unknown(&why) };
+            }
+        };
+        if inner.is_empty() {
+            return match (wrapper.floor, wrapper.name) {
+                (Floor::Nothing, "xargs") => Verdict::looks("xargs echoes"),
+                (Floor::Nothing, _) => Verdict::looks("it runs nothing"),
+                _ => Verdict::dangerous(
+                    "a shell with other rights, or something else that is not known",
+                ),
+            };
+        }
+        if wrapper.name == "xargs" {
+            inner.push(Word::unknown("(what it reads)"));
+        }
+        // A command line as one word.
+        let joined = matches!(wrapper.name, "watch" | "parallel")
+            || inner.len() == 1 && inner[0].text.contains(' ');
+        let class = if joined && inner.iter().all(|word| word.literal) {
+            let script = inner.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+            self.steps(&script)
+        } else {
+            self.words(&inner)
+        };
+        let floor = match wrapper.floor {
+            Floor::Nothing => Class::ReadOnly,
+            Floor::Writes => Class::Write,
+            Floor::Unknown => Class::Unknown,
+        };
+        Verdict { class: class.max(floor), why: format!("{} runs another program", wrapper.name) }
+    }
+
+    fn env(&mut self, arguments: &[Word]) -> Verdict {
+        let (inner, why) = wrappers::env(arguments);
+        let class = if inner.is_empty() { Class::ReadOnly } else { self.words(&inner) };
+        match why {
+            Some(why) => {
+                let dangerous = arguments.iter().any(|word| {
+                    word.text.split_whitespace().any(|w| w == "rm" || w == "sh" || w == "bash")
+                });
+                let floor = if dangerous { Class::Dangerous } else { Class::Unknown };
+                Verdict { class: class.max(floor), why }
+            }
+            None if inner.is_empty() => Verdict::looks("it prints the environment"),
+            None => Verdict { class, why: "env runs another program".to_owned() },
+        }
+    }
+
+    fn eval(&mut self, arguments: &[Word]) -> Verdict {
+        if arguments.iter().all(|word| word.literal) {
+            let script =
+                arguments.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+            let class = self.steps(&script);
+            return Verdict { class, why: "eval runs its arguments".to_owned() };
+        }
+        Verdict::dangerous("eval runs what is not known before")
+    }
+
+    /// `sh -c SCRIPT` and its like.
+    fn shell(&mut self, name: &str, arguments: &[Word]) -> Verdict {
+        let mut words = arguments.iter();
+        let mut odd = false;
+        while let Some(word) = words.next() {
+            let text = word.text.as_str();
+            if word.opaque {
+                return Verdict::dangerous("which script it runs is not known");
+            }
+            if matches!(text, "--version" | "--help") {
+                return Verdict::looks("it prints its version");
+            }
+            if matches!(text, "-o" | "+o" | "-O" | "+O" | "--rcfile" | "--init-file") {
+                odd = true;
+                words.next();
+            } else if text.starts_with("--") || text.starts_with('+') {
+                odd = true;
+            } else if text.starts_with('-') && text.len() > 1 {
+                if text[1..].contains('c') {
+                    let Some(script) = words.next() else { break };
+                    if !script.literal {
+                        return Verdict::dangerous("the script it runs is not known");
+                    }
+                    // An interactive or restricted shell, or one with options, may read other files first.
+                    odd |= !text[1..].chars().all(|c| "clexuo".contains(c)) || text.contains('o');
+                    let class = self.steps(&script.text);
+                    let class = if odd { class.max(Class::Unknown) } else { class };
+                    return Verdict { class, why: format!("{name} runs a script") };
+                }
+                odd |= !text[1..].chars().all(|c| "lexu".contains(c));
+                if text.contains('s') {
+                    return Verdict::dangerous("a shell that runs what it reads");
+                }
+            } else {
+                return Verdict::unknown("it runs a script that is not seen here");
+            }
+        }
+        let _ = odd;
+        Verdict::dangerous("a shell that runs what it reads")
+    }
+}
+
+fn interprets(arguments: &[Word]) -> Verdict {
+    match arguments {
+        [only] if matches!(only.text.as_str(), "--version" | "-V" | "-v" | "-version") => {
+            Verdict::looks("it prints its version")
+        }
+        [] => Verdict::dangerous("it runs what it reads"),
+        [only] if only.text == "-" => Verdict::dangerous("it runs what it reads"),
+        _ => Verdict::unknown("it runs a program that is not seen here"),
+    }
+}
+
+fn redirect(writes: bool, target: &Word) -> Option<Verdict> {
+    let text = target.text.as_str();
+    if text.starts_with("/dev/tcp") || text.starts_with("/dev/udp") {
+        return Some(Verdict::dangerous("it talks to another machine"));
+    }
+    if !writes {
+        return None;
+    }
+    let harmless = ["/dev/null", "/dev/stdout", "/dev/stderr", "/dev/tty"].contains(&text)
+        || text.starts_with("/dev/fd/");
+    if target.literal && harmless {
+        return None;
+    }
+    if programs::reaches_system(target) {
+        return Some(Verdict::dangerous(
+            "it writes what belongs to the system, or what programs start from",
+        ));
+    }
+    Some(Verdict::writes("it writes a file"))
+}
+
+fn base_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}

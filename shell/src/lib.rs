@@ -1,0 +1,94 @@
+//! What a command line would do, judged without running it.
+//!
+//! A script is parsed as bash does, every simple command in it is found, through lists, pipelines,
+//! substitutions, control flow and programs that run others (`env`, `xargs`, `find -exec` …), and each
+//! is looked up in a table of what known programs do. What is not known, or cannot be parsed, is
+//! [`Class::Unknown`]: never taken for harmless.
+
+mod git;
+mod judge;
+mod options;
+mod programs;
+mod resolve;
+mod stream;
+mod table;
+mod walk;
+mod words;
+mod wrappers;
+
+#[cfg(test)]
+mod tests;
+
+pub use words::Word;
+
+use serde::Serialize;
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+/// What a command does, at worst.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// It only looks.
+    #[default]
+    ReadOnly,
+    /// It changes files, as ordinary work does.
+    Write,
+    /// It cannot be told.
+    Unknown,
+    /// It destroys, raises rights, or runs what comes from elsewhere.
+    Dangerous,
+}
+
+/// One simple command of a script, or one redirection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Part {
+    /// The words, as the shell would see them.
+    pub words: Vec<Word>,
+    /// The text in the script.
+    pub text: String,
+    /// What it does.
+    pub class: Class,
+    /// Why it is of that class, for a person.
+    pub why: String,
+    /// The file that would run, where it was found.
+    pub program: Option<PathBuf>,
+}
+
+/// What a whole command line does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Judgement {
+    /// The worst of its parts.
+    pub class: Class,
+    /// Its simple commands, in the order of the text.
+    pub parts: Vec<Part>,
+    /// Whether it could be parsed. If not, there may be more than the parts say.
+    pub parsed: bool,
+}
+
+/// Where a command would run.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The directory.
+    pub cwd: &'a Path,
+    /// The value of `PATH`.
+    pub path: &'a OsStr,
+}
+
+/// The longest script that is read, in bytes.
+pub const MAX_SCRIPT: usize = 64 * 1024;
+
+/// Judges a script.
+#[must_use]
+pub fn classify_script(script: &str, context: &Context<'_>) -> Judgement {
+    judge::Judge::new(context).script(script)
+}
+
+/// Judges a command given as words. `sh -c SCRIPT` and its like are judged by their script.
+#[must_use]
+pub fn classify_argv<S: AsRef<str>>(argv: &[S], context: &Context<'_>) -> Judgement {
+    let words = argv.iter().map(|word| Word::literal(word.as_ref())).collect();
+    judge::Judge::new(context).argv(words)
+}

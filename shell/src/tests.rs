@@ -1,0 +1,107 @@
+use crate::{Class, Context, classify_argv, classify_script};
+use proptest::prelude::*;
+use std::{ffi::OsStr, path::Path};
+
+fn context() -> Context<'static> {
+    Context { cwd: Path::new("/"), path: OsStr::new("/usr/bin:/bin") }
+}
+
+/// Each line: the class (`R`ead-only, `W`rite, `U`nknown, `D`angerous; `!` is anything but read-only),
+/// and the command line, in which `␤` is a new line.
+const LINES: &str = include_str!("lines.txt");
+
+#[test]
+fn command_lines_are_of_the_class_they_are() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for line in LINES.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")) {
+        let (expected, script) = line.split_once(' ').unwrap();
+        let script = script.replace('␤', "\n");
+        let judged = classify_script(&script, &context());
+        let right = match expected {
+            "R" => judged.class == Class::ReadOnly,
+            "W" => judged.class == Class::Write,
+            "U" => judged.class == Class::Unknown,
+            "D" => judged.class == Class::Dangerous,
+            "!" => judged.class != Class::ReadOnly,
+            _ => panic!("{line}"),
+        };
+        count += 1;
+        if !right {
+            let whys: Vec<_> =
+                judged.parts.iter().map(|part| format!("{}: {}", part.text, part.why)).collect();
+            wrong.push(format!(
+                "{expected} but {:?}: {script}\n    {}",
+                judged.class,
+                whys.join("; ")
+            ));
+        }
+    }
+    assert!(count > 250, "{count}");
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn words_given_apart_are_judged_like_a_script() {
+    let class = |argv: &[&str]| classify_argv(argv, &context()).class;
+    assert_eq!(class(&["ls", "-la"]), Class::ReadOnly);
+    assert_eq!(class(&["bash", "-lc", "ls | wc -l"]), Class::ReadOnly);
+    assert_eq!(class(&["bash", "-lc", "ls; rm -rf x"]), Class::Dangerous);
+    assert_eq!(class(&["echo", "$(rm -rf x)"]), Class::ReadOnly);
+    assert_eq!(class(&["sh", "-c", "echo $(rm -rf x)"]), Class::Dangerous);
+    assert_ne!(class(&["./ls"]), Class::ReadOnly);
+    assert_eq!(class(&[]), Class::ReadOnly);
+}
+
+#[test]
+fn a_program_of_somebody_elses_is_not_the_one_of_that_name() {
+    let folder = std::env::temp_dir().join(format!("troupe-shell-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("ls");
+    std::fs::write(&file, "#!/bin/sh\nrm -rf ~\n").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/bin/ls", folder.join("cat")).unwrap_or(());
+    #[cfg(unix)]
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = std::env::join_paths([folder.as_path(), Path::new("/usr/bin")]).unwrap();
+    let context = Context { cwd: &folder, path: &path };
+    let judged = classify_script("ls", &context);
+    assert_eq!(judged.class, Class::Unknown);
+    assert!(judged.parts[0].why.contains("not a program of the system's"), "{judged:?}");
+    assert_eq!(classify_script("wc -l x", &context).class, Class::ReadOnly);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn every_command_of_a_script_is_found() {
+    let judged = classify_script("if true; then echo \"$(ls)\" | wc -l; fi > out", &context());
+    let texts: Vec<_> = judged.parts.iter().map(|part| part.text.as_str()).collect();
+    assert_eq!(texts, ["true", "echo \"$(ls)\"", "ls", "wc -l", "> out"]);
+    assert!(judged.parsed);
+    let judged = classify_script("echo 'open", &context());
+    assert!(!judged.parsed);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_judged(script in "\\PC{0,200}") {
+        let _class = classify_script(&script, &context());
+    }
+
+    #[test]
+    fn any_shell_text_is_judged(script in "[a-z \"'$(){};|&<>\\\\\n\t=\\[\\]!*?~#%@,0-9EOF-]{0,120}") {
+        let _class = classify_script(&script, &context());
+    }
+
+    /// Whatever surrounds it, what destroys is found.
+    #[test]
+    fn nothing_hides_a_command(before in "[a-z \"'$(){};|&<>\\\\\n]{0,20}", after in "[a-z \"'$(){};|&<>\n]{0,20}") {
+        let script = format!("{before}\nrm -rf /home/x\n{after}");
+        let judged = classify_script(&script, &context());
+        // Inside of quotes it is a text, or nothing that can be parsed.
+        let quoted = before.contains(['"', '\'', '\\']) || before.contains("<<");
+        prop_assert!(judged.class != Class::ReadOnly || quoted || before.contains("=("), "{script}");
+    }
+}
