@@ -103,9 +103,10 @@ fn find(variables: &[(OsString, OsString)], name: &str) -> Option<OsString> {
 /// The first setting that cannot be used, with its place.
 pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
     let env = |name: &str| find(&options.variables, name);
-    let places = Places::find(&env).ok_or_else(|| {
+    let mut places = Places::find(&env).ok_or_else(|| {
         ConfigError::of("there is no home directory: set HOME, or TROUPE_HOME to a folder of yours")
     })?;
+    places.system_dir = options.system_file.parent().map(Path::to_owned).unwrap_or_default();
     let rules = Rules { strict: options.strict, project: false, folder: &options.cwd };
     let mut all = Source::default();
     let mut take = |mut source: Source| {

@@ -10,6 +10,8 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 pub struct Places {
     /// The user's configuration file.
     pub config_file: PathBuf,
+    /// The folder of the machine's owner: configuration, requirements, rules.
+    pub system_dir: PathBuf,
     /// The folder it is in; also of the user's own `AGENTS.md`.
     pub config_dir: PathBuf,
     /// Session logs.
@@ -42,6 +44,7 @@ impl Places {
     fn new(config_dir: PathBuf, state_dir: PathBuf, runtime_dir: PathBuf) -> Self {
         Self {
             config_file: config_dir.join("config.toml"),
+            system_dir: PathBuf::new(),
             config_dir,
             sessions_dir: state_dir.join("sessions"),
             state_dir,

@@ -1,7 +1,7 @@
 //! From the steps of a script to what it does.
 
 use crate::{
-    Class, Context, Judgement, Part, git, options, programs,
+    Class, Context, Judgement, Kind, Part, git, options, programs,
     resolve::{Found, Resolver},
     table::{self, INTERPRETERS, OTHER_SHELLS, Rule, SHELLS, is_dangerous_variable},
     walk::{self, What},
@@ -76,8 +76,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges the commands of a script, and adds them to the parts.
-    fn steps(&mut self, source: &str) -> Class {
-        let before = self.parts.len();
+    fn steps(&mut self, source: &str) {
         self.depth += 1;
         match walk::steps(source) {
             Ok(_) if self.depth > MAX_DEPTH => self.cannot(source, "commands are nested too deep"),
@@ -85,7 +84,7 @@ impl<'a> Judge<'a> {
                 self.functions.extend(script.functions);
                 if script.recursive {
                     let why = Verdict::dangerous("a function that calls itself may never end");
-                    self.part(Vec::new(), source, why, None);
+                    self.part(Kind::Odd, source, why);
                 }
                 for step in script.steps {
                     let text = source.get(step.range).unwrap_or("");
@@ -95,17 +94,26 @@ impl<'a> Judge<'a> {
             Err(why) => self.cannot(source, why),
         }
         self.depth -= 1;
-        self.parts[before..].iter().map(|part| part.class).max().unwrap_or_default()
     }
 
     fn cannot(&mut self, source: &str, why: &str) {
         self.parsed = false;
-        self.part(Vec::new(), source, Verdict::unknown(why), None);
+        self.part(Kind::Odd, source, Verdict::unknown(why));
     }
 
-    fn part(&mut self, words: Vec<Word>, text: &str, verdict: Verdict, program: Option<PathBuf>) {
+    /// Adds what is no command.
+    fn part(&mut self, kind: Kind, text: &str, verdict: Verdict) {
         let Verdict { class, why } = verdict;
-        self.parts.push(Part { words, text: text.to_owned(), class, why, program });
+        let text = text.to_owned();
+        self.parts.push(Part {
+            kind,
+            words: Vec::new(),
+            text,
+            class,
+            why,
+            program: None,
+            elsewhere: false,
+        });
     }
 
     fn step(&mut self, what: What, text: &str) {
@@ -113,61 +121,62 @@ impl<'a> Judge<'a> {
             What::Command { words, assigned } => self.command(words, &assigned, text),
             What::Assign(name) if is_dangerous_variable(&name) => {
                 let why = format!("{name} changes which programs run, or how");
-                self.part(Vec::new(), text, Verdict::unknown(&why), None);
+                self.part(Kind::Odd, text, Verdict::unknown(&why));
             }
             What::Assign(_) => {}
             What::Redirect { writes, target } => {
                 if let Some(verdict) = redirect(writes, &target) {
-                    self.part(vec![target], text, verdict, None);
+                    self.part(Kind::Redirect, text, verdict);
                 }
             }
             What::Test => {
                 let why = "a condition whose arithmetic may run a command";
-                self.part(Vec::new(), text, Verdict::unknown(why), None);
+                self.part(Kind::Odd, text, Verdict::unknown(why));
             }
-            What::Odd(why) => self.part(Vec::new(), text, Verdict::unknown(why), None),
+            What::Odd(why) => self.part(Kind::Odd, text, Verdict::unknown(why)),
         }
     }
 
     fn command(&mut self, words: Vec<Word>, assigned: &[String], text: &str) {
         let place = self.parts.len();
-        let (mut verdict, program) = self.verdict(&words);
-        if let Some(name) = assigned.iter().find(|name| is_dangerous_variable(name))
+        let (mut verdict, program, mut elsewhere) = self.verdict(&words);
+        let dangerous = assigned.iter().find(|name| is_dangerous_variable(name));
+        // Which program runs is not known then.
+        elsewhere |= dangerous.is_some();
+        if let Some(name) = dangerous
             && verdict.class < Class::Unknown
         {
             verdict = Verdict::unknown(&format!("{name} changes which programs run, or how"));
         }
         let Verdict { class, why } = verdict;
         // Before what runs inside of it.
-        self.parts.insert(place, Part { words, text: text.to_owned(), class, why, program });
+        let (kind, text) = (Kind::Command, text.to_owned());
+        self.parts.insert(place, Part { kind, words, text, class, why, program, elsewhere });
     }
 
-    /// Judges the words of a command inside another; gives its class.
-    pub(crate) fn words(&mut self, words: &[Word]) -> Class {
+    /// Judges the words of a command inside another.
+    pub(crate) fn words(&mut self, words: &[Word]) {
         self.depth += 1;
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-        let before = self.parts.len();
         if self.depth > MAX_DEPTH {
             self.cannot(&text, "commands are nested too deep");
         } else {
             self.command(words.to_vec(), &[], &text);
         }
         self.depth -= 1;
-        self.parts[before..].iter().map(|part| part.class).max().unwrap_or_default()
     }
 
-    fn verdict(&mut self, words: &[Word]) -> (Verdict, Option<PathBuf>) {
+    fn verdict(&mut self, words: &[Word]) -> (Verdict, Option<PathBuf>, bool) {
         let Some((name, arguments)) = words.split_first() else {
-            return (Verdict::looks("it sets variables"), None);
+            return (Verdict::looks("it sets variables"), None, false);
         };
         if !name.literal || name.text.is_empty() {
-            return (Verdict::unknown("which program runs is not known before it runs"), None);
+            let why = "which program runs is not known before it runs";
+            return (Verdict::unknown(why), None, false);
         }
         if self.functions.contains(&name.text) {
-            return (
-                Verdict::looks("a function of the script, which is judged where it is defined"),
-                None,
-            );
+            let why = "a function of the script, which is judged where it is defined";
+            return (Verdict::looks(why), None, false);
         }
         let program = match self.resolver.find(&name.text) {
             Found::Trusted(path) => Some(path),
@@ -179,13 +188,14 @@ impl<'a> Judge<'a> {
                     format!("{} is not a program of the system's: {}", name.text, path.display());
                 let class =
                     known.map_or(Class::Unknown, |verdict| verdict.class.max(Class::Unknown));
-                return (Verdict { class, why }, Some(path));
+                return (Verdict { class, why }, Some(path), true);
             }
         };
         let base = base_name(&name.text).to_owned();
         // What a link of the system's leads to: `vi` may be anything.
         let verdict = self.known(&base, arguments);
-        (verdict.unwrap_or_else(|| Verdict::unknown(&format!("{base} is not known"))), program)
+        let unknown = || Verdict::unknown(&format!("{base} is not known"));
+        (verdict.unwrap_or_else(unknown), program, false)
     }
 
     /// Judges a program by its name; `None` if it is not known.
@@ -276,33 +286,35 @@ impl<'a> Judge<'a> {
         // A command line as one word.
         let joined = matches!(wrapper.name, "watch" | "parallel")
             || inner.len() == 1 && inner[0].text.contains(' ');
-        let class = if joined && inner.iter().all(|word| word.literal) {
+        if joined && inner.iter().all(|word| word.literal) {
             let script = inner.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-            self.steps(&script)
+            self.steps(&script);
         } else {
-            self.words(&inner)
-        };
-        let floor = match wrapper.floor {
+            self.words(&inner);
+        }
+        let class = match wrapper.floor {
             Floor::Nothing => Class::ReadOnly,
             Floor::Writes => Class::Write,
             Floor::Unknown => Class::Unknown,
         };
-        Verdict { class: class.max(floor), why: format!("{} runs another program", wrapper.name) }
+        Verdict { class, why: format!("{} runs another program", wrapper.name) }
     }
 
     fn env(&mut self, arguments: &[Word]) -> Verdict {
         let (inner, why) = wrappers::env(arguments);
-        let class = if inner.is_empty() { Class::ReadOnly } else { self.words(&inner) };
+        if !inner.is_empty() {
+            self.words(&inner);
+        }
         match why {
             Some(why) => {
                 let dangerous = arguments.iter().any(|word| {
                     word.text.split_whitespace().any(|w| w == "rm" || w == "sh" || w == "bash")
                 });
-                let floor = if dangerous { Class::Dangerous } else { Class::Unknown };
-                Verdict { class: class.max(floor), why }
+                let class = if dangerous { Class::Dangerous } else { Class::Unknown };
+                Verdict { class, why }
             }
             None if inner.is_empty() => Verdict::looks("it prints the environment"),
-            None => Verdict { class, why: "env runs another program".to_owned() },
+            None => Verdict::looks("env runs another program"),
         }
     }
 
@@ -310,8 +322,8 @@ impl<'a> Judge<'a> {
         if arguments.iter().all(|word| word.literal) {
             let script =
                 arguments.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-            let class = self.steps(&script);
-            return Verdict { class, why: "eval runs its arguments".to_owned() };
+            self.steps(&script);
+            return Verdict::looks("eval runs its arguments");
         }
         Verdict::dangerous("eval runs what is not known before")
     }
@@ -341,8 +353,8 @@ impl<'a> Judge<'a> {
                     }
                     // An interactive or restricted shell, or one with options, may read other files first.
                     odd |= !text[1..].chars().all(|c| "clexuo".contains(c)) || text.contains('o');
-                    let class = self.steps(&script.text);
-                    let class = if odd { class.max(Class::Unknown) } else { class };
+                    self.steps(&script.text);
+                    let class = if odd { Class::Unknown } else { Class::ReadOnly };
                     return Verdict { class, why: format!("{name} runs a script") };
                 }
                 odd |= !text[1..].chars().all(|c| "lexu".contains(c));

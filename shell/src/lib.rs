@@ -42,9 +42,24 @@ pub enum Class {
     Dangerous,
 }
 
-/// One simple command of a script, or one redirection.
+/// What a part of a script is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A simple command.
+    Command,
+    /// A redirection.
+    Redirect,
+    /// Something else that matters: a variable, an expansion, a text that cannot be parsed.
+    Odd,
+}
+
+/// One simple command of a script, or something else in it that matters. A program that runs others
+/// is judged for itself; what it runs are parts of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
+    /// What it is.
+    pub kind: Kind,
     /// The words, as the shell would see them.
     pub words: Vec<Word>,
     /// The text in the script.
@@ -55,6 +70,9 @@ pub struct Part {
     pub why: String,
     /// The file that would run, where it was found.
     pub program: Option<PathBuf>,
+    /// Whether that is no program of the system's, whatever its name.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
 }
 
 /// What a whole command line does.
@@ -91,4 +109,20 @@ pub fn classify_script(script: &str, context: &Context<'_>) -> Judgement {
 pub fn classify_argv<S: AsRef<str>>(argv: &[S], context: &Context<'_>) -> Judgement {
     let words = argv.iter().map(|word| Word::literal(word.as_ref())).collect();
     judge::Judge::new(context).argv(words)
+}
+
+/// Whether a program of that name can run any other code: shells, interpreters, wrappers, package
+/// runners and builders. No rule should allow one whatever follows.
+#[must_use]
+pub fn runs_other_code(name: &str) -> bool {
+    const SUBCOMMANDS: [&str; 6] = ["git", "cargo", "npm", "go", "docker", "kubectl"];
+    let interpreter = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let listed = |names: &[&str]| names.contains(&name) || names.contains(&interpreter);
+    listed(table::SHELLS)
+        || listed(table::OTHER_SHELLS)
+        || listed(table::INTERPRETERS)
+        || wrappers::find(name).is_some()
+        || matches!(name, "env" | "eval" | "find" | "sed" | "awk" | "gawk" | "mawk" | "tar" | "ssh")
+        || !SUBCOMMANDS.contains(&name)
+            && matches!(table::rule(name), Some(table::Rule::Runs(_) | table::Rule::Dangerous(_)))
 }

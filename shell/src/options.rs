@@ -13,7 +13,8 @@ pub(crate) fn check(arguments: &[Word], allowed: &Options) -> Result<(), String>
         }
         if only_operands || !word.text.starts_with('-') || word.text == "-" {
             // An opaque word may become any number of them.
-            operands += if word.opaque { usize::MAX / 2 } else { 1 };
+            let more = if word.opaque { usize::MAX / 2 } else { 1 };
+            operands = usize::saturating_add(operands, more);
         } else if word.text == "--" {
             only_operands = true;
         } else if let Some(long) = word.text.strip_prefix("--") {

@@ -85,11 +85,11 @@ fn find(arguments: &[Word], judge: &mut Judge<'_>) -> Verdict {
                         },
                     )
                     .collect();
-                let class = judge.words(&inner);
+                judge.words(&inner);
                 for _ in 0..inner.len() {
                     words.next();
                 }
-                Verdict { class, why: "find runs a program for each file".to_owned() }
+                continue;
             }
             text if text.starts_with('-') && !is_test(text) => {
                 Verdict::unknown(&format!("{text} of find is not known"))
@@ -399,11 +399,24 @@ fn rm(arguments: &[Word]) -> Verdict {
                 && !word.text.starts_with("--")
                 && word.text.contains(['r', 'R', 'f']))
     });
-    if hard || arguments.iter().any(reaches_system) {
-        Verdict::dangerous("it removes whole folders, or without asking")
+    let own = arguments.iter().filter(|word| !word.text.starts_with('-')).all(is_own_path)
+        && arguments.iter().all(|word| word.literal);
+    if hard && !own || arguments.iter().any(reaches_system) {
+        Verdict::dangerous("it removes more than named files and folders of the project")
     } else {
         Verdict::writes("it removes files")
     }
+}
+
+/// Whether a path names something inside of the project, or a temporary file: no pattern, no way
+/// out, not all of it, and nothing hidden.
+fn is_own_path(word: &Word) -> bool {
+    let text = word.text.trim_start_matches("./").trim_end_matches('/');
+    let inside = text.strip_prefix("/tmp/").unwrap_or(text);
+    word.literal
+        && !inside.is_empty()
+        && !inside.starts_with(['/', '~', '.'])
+        && !inside.split('/').any(|part| part == ".." || part == ".git")
 }
 
 fn recursive_rights(arguments: &[Word]) -> Verdict {

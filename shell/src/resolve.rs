@@ -55,12 +55,31 @@ impl<'a> Resolver<'a> {
             return judge(&self.context.cwd.join(name));
         }
         for folder in std::env::split_paths(self.context.path) {
-            let file = self.context.cwd.join(folder).join(name);
+            let file = self.context.cwd.join(&folder).join(name);
             if is_program(&file) {
-                return judge(&file);
+                let own = folder.is_absolute().then(|| self.users_own(&file)).flatten();
+                return own.map_or_else(|| judge(&file), Found::Trusted);
             }
         }
         Found::Missing
+    }
+
+    /// A program that the user put on the path, where commands in a sandbox cannot write.
+    fn users_own(&self, file: &Path) -> Option<PathBuf> {
+        let real = file.canonicalize().ok()?;
+        let temporary = std::env::temp_dir();
+        let writable = [
+            self.context.cwd,
+            &temporary,
+            Path::new("/tmp"),
+            Path::new("/var/tmp"),
+            Path::new("/dev/shm"),
+        ];
+        // The root directory as a workspace would make everything its own.
+        let inside = |folder: &&Path| {
+            folder.parent().is_some() && (real.starts_with(folder) || file.starts_with(folder))
+        };
+        (!writable.iter().any(inside)).then(|| file.to_owned())
     }
 }
 

@@ -46,9 +46,9 @@ fn words_given_apart_are_judged_like_a_script() {
     let class = |argv: &[&str]| classify_argv(argv, &context()).class;
     assert_eq!(class(&["ls", "-la"]), Class::ReadOnly);
     assert_eq!(class(&["bash", "-lc", "ls | wc -l"]), Class::ReadOnly);
-    assert_eq!(class(&["bash", "-lc", "ls; rm -rf x"]), Class::Dangerous);
-    assert_eq!(class(&["echo", "$(rm -rf x)"]), Class::ReadOnly);
-    assert_eq!(class(&["sh", "-c", "echo $(rm -rf x)"]), Class::Dangerous);
+    assert_eq!(class(&["bash", "-lc", "ls; rm -rf /x"]), Class::Dangerous);
+    assert_eq!(class(&["echo", "$(rm -rf /x)"]), Class::ReadOnly);
+    assert_eq!(class(&["sh", "-c", "echo $(rm -rf /x)"]), Class::Dangerous);
     assert_ne!(class(&["./ls"]), Class::ReadOnly);
     assert_eq!(class(&[]), Class::ReadOnly);
 }

@@ -258,6 +258,7 @@ impl Conversation {
             session: self.args.session,
             call: item,
             settings: Arc::clone(&self.args.settings),
+            approved: self.state.core.approved.iter().cloned().collect(),
             conversation: cx.myself().clone(),
         });
         cx.send(&self.args.supervisor, SupervisorMessage::add(spec));

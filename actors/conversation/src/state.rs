@@ -36,7 +36,12 @@ pub(crate) struct Core {
     pub(crate) context_tokens: u64,
     /// Texts of the host that stand in the context, by kind, hashed: what differs is said anew.
     pub(crate) told: Vec<(String, u64)>,
+    /// Keys of what was approved for the session, the latest last.
+    pub(crate) approved: VecDeque<String>,
 }
+
+/// The most approvals that are remembered for a session.
+const MOST_APPROVED: usize = 500;
 
 /// The turn that runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,7 +158,20 @@ impl State {
                 self.core.with_call(body.call, |call| call.asked = Some(body.ask.clone()));
             }
             Record::ApprovalAnswered(body) => {
-                self.core.with_call(body.call, |call| call.answer = Some(body.decision.clone()));
+                let mut key = None;
+                self.core.with_call(body.call, |call| {
+                    call.answer = Some(body.decision.clone());
+                    key = call.asked.as_ref().map(|ask| ask.key.clone());
+                });
+                if body.decision == Decision::ApprovedForSession
+                    && let Some(key) = key.filter(|key| !key.is_empty())
+                    && !self.core.approved.contains(&key)
+                {
+                    self.core.approved.push_back(key);
+                    if self.core.approved.len() > MOST_APPROVED {
+                        self.core.approved.pop_front();
+                    }
+                }
                 if body.decision == Decision::Abort {
                     self.core.stop_turn(Stop::Cancelled);
                 }

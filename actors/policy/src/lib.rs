@@ -1,39 +1,92 @@
 //! Policy: the one authority on what may run, and where.
 //!
-//! For now its rules are fixed: the session's sandbox mode and approval policy decide. Tool execs
-//! ask; it answers and changes nothing, so a question in hand may be given again. A question that
-//! made it fail twice is answered with a no. Silence is a no as well: who asks has a deadline.
+//! Every action of the model goes through one pipeline, in this order: what the machine's owner
+//! requires, the user's rules, what was approved in this session, what the action would do, and the
+//! approval policy. A stage that fails, panics or takes too long is a no, with the reason. Two
+//! questions are kept apart: whether something may run, and inside which sandbox; a rule that allows
+//! does not widen the sandbox.
+//!
+//! Tool execs ask; it answers and changes nothing, so a question in hand may be given again. A
+//! question that made it fail twice is answered with a no. Silence is a no as well: who asks has a
+//! deadline.
 
-mod rules;
+mod codex;
+mod pipeline;
+mod rulebook;
+mod stages;
+mod suggest;
 
 #[cfg(test)]
 mod tests;
 
-pub use rules::judge;
+pub use codex::{ImportError, import_codex};
+pub use pipeline::{Case, Finding, Hook, Pipeline, Report, Requirements};
+pub use rulebook::{Decided, Hit, RuleBook, RuleError, Ruling, Where};
+pub use stages::command_key;
+pub use suggest::{Suggestion, suggest};
 
-use troupe_kit::{Context, Life, Role, StartError};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::spawn_blocking, time::timeout};
+use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{PolicyMessage, ToolMessage, Verdict};
 
+/// How long the pipeline has for one question.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The role; see the crate's documentation.
-pub struct Policy;
+pub struct Policy {
+    pipeline: Arc<Pipeline>,
+}
 
 impl Role for Policy {
     type Message = PolicyMessage;
-    type Args = ();
+    type Args = Arc<Pipeline>;
     const IDEMPOTENT: bool = true;
 
-    async fn start((): (), _: Life<PolicyMessage>) -> Result<Self, StartError> {
-        Ok(Self)
+    async fn start(pipeline: Arc<Pipeline>, _: Life<PolicyMessage>) -> Result<Self, StartError> {
+        Ok(Self { pipeline })
     }
 
     fn handle(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
-        let PolicyMessage::Judge { question, approval, sandbox, cwd, tool, .. } = message;
-        cx.send(tool, ToolMessage::Judged(judge(question, approval, sandbox, cwd)));
+        let PolicyMessage::Judge { question, approval, sandbox, cwd, approved, tool, .. } = message;
+        let case = Case {
+            question: question.clone(),
+            approval: approval.clone(),
+            sandbox: sandbox.clone(),
+            cwd: cwd.clone(),
+            approved: approved.clone(),
+        };
+        let (pipeline, answer) = (Arc::clone(&self.pipeline), Answer::new(tool));
+        // A stage that hangs must not keep others from their answers.
+        cx.task(move |_| async move {
+            let judged = timeout(PATIENCE, spawn_blocking(move || pipeline.judge(&case).verdict));
+            let refused =
+                |why: &str| Verdict::Deny(format!("refused: {why}, which counts as a no"));
+            answer.send(match judged.await {
+                Ok(Ok(verdict)) => verdict,
+                Ok(Err(_)) => refused("the policy failed on this action"),
+                Err(_) => refused("the policy took too long"),
+            });
+        });
     }
 
-    fn set_aside(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
+    fn set_aside(&mut self, message: &PolicyMessage, _: &mut Context<PolicyMessage>) {
         let PolicyMessage::Judge { tool, .. } = message;
         let why = "refused: the policy failed on this action twice".to_owned();
-        cx.send(tool, ToolMessage::Judged(Verdict::Deny(why)));
+        Answer::new(tool).send(Verdict::Deny(why));
+    }
+}
+
+/// Where an answer goes.
+struct Answer(Mailbox<ToolMessage>);
+
+impl Answer {
+    fn new(tool: &Mailbox<ToolMessage>) -> Self {
+        Self(tool.clone())
+    }
+
+    fn send(self, verdict: Verdict) {
+        // A tool exec that is gone asks no more.
+        let _gone = self.0.tell(ToolMessage::Judged(verdict));
     }
 }

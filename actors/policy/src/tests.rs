@@ -1,7 +1,13 @@
-use crate::judge;
-use std::path::{Path, PathBuf};
+use crate::{
+    Case, Decided, Pipeline, Requirements, RuleBook, Where, command_key, import_codex, suggest,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use troupe_messages::{Question, Verdict};
-use troupe_types::{ApprovalPolicy, SandboxMode, SandboxSettings};
+use troupe_shell::{Context, classify_script};
+use troupe_types::{ApprovalPolicy, Granular, SandboxMode, SandboxSettings};
 
 fn settings(mode: SandboxMode) -> SandboxSettings {
     SandboxSettings {
@@ -12,35 +18,329 @@ fn settings(mode: SandboxMode) -> SandboxSettings {
     }
 }
 
-fn command(escalate: Option<&str>) -> Question {
+fn command(script: &str) -> Question {
     Question::Command {
-        argv: vec!["sh".into(), "-c".into(), "make".into()],
-        cwd: "/w".into(),
-        escalate: escalate.map(str::to_owned),
+        argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
+        cwd: "/".into(),
+        escalate: None,
     }
 }
 
-#[test]
-fn commands_run_inside_unless_they_ask_to_leave() {
-    use ApprovalPolicy::{Never, OnRequest, Untrusted};
-    use SandboxMode::{DangerFullAccess, WorkspaceWrite};
-    let say = |policy: &ApprovalPolicy, mode, escalate| match judge(
-        &command(escalate),
-        policy,
-        &settings(mode),
-        Path::new("/w"),
-    ) {
+fn case(question: Question, approval: ApprovalPolicy, mode: SandboxMode) -> Case {
+    Case { question, approval, sandbox: settings(mode), cwd: "/".into(), approved: Vec::new() }
+}
+
+fn with_rules(text: &str) -> Pipeline {
+    let mut book = RuleBook::default();
+    book.add(text, Path::new("rules/test.toml")).unwrap();
+    Pipeline { rules: Some(Ok(book)), ..Pipeline::default() }
+}
+
+fn say(verdict: &Verdict) -> &'static str {
+    match verdict {
         Verdict::Allow => "allow",
         Verdict::AllowOutside => "outside",
         Verdict::Ask(_) => "ask",
         Verdict::Deny(_) => "deny",
+    }
+}
+
+fn judged(pipeline: &Pipeline, script: &str, approval: ApprovalPolicy) -> &'static str {
+    say(&pipeline.judge(&case(command(script), approval, SandboxMode::WorkspaceWrite)).verdict)
+}
+
+#[test]
+fn without_rules_the_class_and_the_policy_decide() {
+    use ApprovalPolicy::{Never, OnRequest, Untrusted};
+    let none = Pipeline::default();
+    let rows = [
+        ("ls -la", "allow", "allow", "allow"),
+        ("touch a", "ask", "allow", "allow"),
+        ("cargo test", "ask", "allow", "allow"),
+        ("rm -rf build", "ask", "allow", "allow"),
+        ("rm -rf /", "ask", "ask", "deny"),
+        ("ls && rm -rf ~", "ask", "ask", "deny"),
+        ("echo 'open", "ask", "ask", "allow"),
+    ];
+    for (script, untrusted, on_request, never) in rows {
+        let said = [Untrusted, OnRequest, Never].map(|policy| judged(&none, script, policy));
+        assert_eq!(said, [untrusted, on_request, never], "{script}");
+    }
+    let full = case(command("rm -rf /"), Never, SandboxMode::DangerFullAccess);
+    assert_eq!(say(&none.judge(&full).verdict), "allow");
+}
+
+#[test]
+fn leaving_the_sandbox_is_asked_about() {
+    use ApprovalPolicy::{Never, OnRequest, Untrusted};
+    use SandboxMode::{DangerFullAccess, WorkspaceWrite};
+    let say = |policy, mode| {
+        let question = Question::Command {
+            argv: vec!["ls".into()],
+            cwd: "/".into(),
+            escalate: Some("need it".into()),
+        };
+        say(&Pipeline::default().judge(&case(question, policy, mode)).verdict)
     };
-    assert_eq!(say(&Never, WorkspaceWrite, None), "allow");
-    assert_eq!(say(&Never, WorkspaceWrite, Some("need it")), "deny");
-    assert_eq!(say(&Never, DangerFullAccess, Some("need it")), "allow");
-    assert_eq!(say(&OnRequest, WorkspaceWrite, None), "allow");
-    assert_eq!(say(&OnRequest, WorkspaceWrite, Some("need it")), "ask");
-    assert_eq!(say(&Untrusted, DangerFullAccess, None), "ask");
+    assert_eq!(say(Never, WorkspaceWrite), "deny");
+    assert_eq!(say(Never, DangerFullAccess), "allow");
+    assert_eq!(say(OnRequest, WorkspaceWrite), "ask");
+    assert_eq!(say(Untrusted, WorkspaceWrite), "ask");
+    let granular = ApprovalPolicy::Granular(Granular::default());
+    assert_eq!(say(granular, WorkspaceWrite), "deny");
+}
+
+const RULES: &str = r#"
+[[rule]]
+prefix = ["git", ["push", "fetch"]]
+decision = "ask"
+reason = "it reaches other machines"
+match = ["git push origin main", "cd x && git fetch"]
+not_match = ["git status"]
+
+[[rule]]
+prefix = ["cargo"]
+decision = "allow"
+
+[[rule]]
+prefix = ["docker"]
+decision = "allow"
+where = "outside"
+
+[[rule]]
+prefix = ["terraform", "destroy"]
+decision = "deny"
+reason = "ask the platform team"
+"#;
+
+#[test]
+fn the_strictest_rule_over_all_parts_wins() {
+    use ApprovalPolicy::{Never, OnRequest, Untrusted};
+    let rules = with_rules(RULES);
+    assert_eq!(judged(&rules, "git push", OnRequest), "ask");
+    assert_eq!(judged(&rules, "git push", Never), "deny");
+    assert_eq!(judged(&rules, "git push", ApprovalPolicy::Granular(Granular::default())), "deny");
+    assert_eq!(judged(&rules, "cargo build", Untrusted), "allow");
+    assert_eq!(judged(&rules, "cargo build && ls", Untrusted), "allow");
+    // What no rule allows is asked about all the same.
+    assert_eq!(judged(&rules, "cargo build && touch x", Untrusted), "ask");
+    assert_eq!(judged(&rules, "cargo build > log", Untrusted), "ask");
+    assert_eq!(judged(&rules, "cargo build $(touch x)", Untrusted), "ask");
+    assert_eq!(judged(&rules, "PATH=. cargo build", Untrusted), "ask");
+    assert_eq!(judged(&rules, "./cargo build", Untrusted), "ask");
+    // Wherever it is hidden.
+    for script in [
+        "terraform destroy",
+        "ls; terraform destroy",
+        "env A=b terraform destroy",
+        "sh -c 'terraform destroy'",
+        "echo $(terraform destroy)",
+        "/usr/bin/terraform destroy",
+        "./terraform destroy",
+        "timeout 5 terraform destroy -auto-approve",
+    ] {
+        assert_eq!(judged(&rules, script, OnRequest), "deny", "{script}");
+    }
+}
+
+#[test]
+fn allowing_does_not_widen_the_sandbox_unless_the_rule_says_so() {
+    let rules = with_rules(RULES);
+    let outside = |script: &str| judged(&rules, script, ApprovalPolicy::OnRequest);
+    assert_eq!(outside("cargo build"), "allow");
+    assert_eq!(outside("docker ps"), "outside");
+    // Together with something that has to stay inside, it stays inside.
+    assert_eq!(outside("docker ps; cargo build"), "allow");
+    assert_eq!(outside("docker ps; touch x"), "allow");
+    let escalate = Question::Command {
+        argv: vec!["cargo".into(), "build".into()],
+        cwd: "/".into(),
+        escalate: Some("why not".into()),
+    };
+    let asked = case(escalate, ApprovalPolicy::OnRequest, SandboxMode::WorkspaceWrite);
+    assert_eq!(say(&rules.judge(&asked).verdict), "ask");
+}
+
+#[test]
+fn what_was_approved_for_the_session_is_not_asked_again() {
+    let pipeline = Pipeline::default();
+    let asked = |script: &str, approved: Vec<String>| {
+        let mut case =
+            case(command(script), ApprovalPolicy::Untrusted, SandboxMode::WorkspaceWrite);
+        case.approved = approved;
+        pipeline.judge(&case).verdict
+    };
+    let Verdict::Ask(ask) = asked("touch  'a b'", Vec::new()) else { panic!("it is asked") };
+    assert_eq!(ask.key, command_key(&["touch".into(), "a b".into()], Path::new("/"), false));
+    // However it is written.
+    assert_eq!(asked("touch \"a b\"", vec![ask.key.clone()]), Verdict::Allow);
+    assert!(matches!(asked("touch other", vec![ask.key.clone()]), Verdict::Ask(_)));
+    assert!(matches!(asked("touch 'a b'; ls", vec![ask.key.clone()]), Verdict::Ask(_)));
+    // A rule that denies is stronger.
+    let rules = with_rules("[[rule]]\nprefix = [\"touch\"]\ndecision = \"deny\"\n");
+    let mut denied = case(command("touch 'a b'"), ApprovalPolicy::Untrusted, SandboxMode::ReadOnly);
+    denied.approved = vec![ask.key];
+    assert_eq!(say(&rules.judge(&denied).verdict), "deny");
+}
+
+#[test]
+fn rules_that_cannot_be_used_say_where_and_why() {
+    let wrong =
+        |text: &str| RuleBook::default().add(text, Path::new("a.toml")).unwrap_err().to_string();
+    assert!(
+        wrong("[[rule]]\nprefix = []\ndecision = \"allow\"")
+            .contains("a.toml:1: `prefix` is empty")
+    );
+    assert!(wrong("\n\n[[rule]]\nprefix = [[]]\ndecision = \"allow\"").starts_with("a.toml:3:"));
+    assert!(wrong("[[rule]]\nprefix = [\"a\"]\ndecision = \"maybe\"").contains("maybe"));
+    assert!(
+        wrong("[[rule]]\nprefix = [\"a\"]\ndecision = \"ask\"\nwhere = \"outside\"")
+            .contains("outside")
+    );
+    assert!(
+        wrong("[[rule]]\nprefix = [\"a\"]\ndecision = \"ask\"\nreason = \" \"").contains("blank")
+    );
+    assert!(
+        wrong("[[rule]]\nprefix = [\"a\"]\ndecision = \"ask\"\nmatch = [\"b\"]").contains("`b`")
+    );
+    assert!(
+        wrong("[[rule]]\nprefix = [\"a\"]\ndecision = \"ask\"\nnot_match = [\"x; a b\"]")
+            .contains("not_match")
+    );
+    assert!(wrong("rule = 3").contains("a.toml:1"));
+    assert!(wrong("[[rule]]\nprefx = [\"a\"]").contains("prefx"));
+}
+
+/// Every stage, broken in every way: the answer is no, and says which stage.
+#[test]
+fn a_stage_that_fails_is_a_no() {
+    let stages =
+        ["requirements", "rules", "session approvals", "classification", "approval policy"];
+    for stage in stages {
+        for how in ["panic", "garbage"] {
+            let hook: crate::Hook = Arc::new(move |name| match (name == stage, how) {
+                (true, "panic") => panic!("broken on purpose"),
+                (true, _) => Err(format!("{name} found garbage")),
+                (false, _) => Ok(()),
+            });
+            let pipeline = Pipeline { hook: Some(hook), ..Pipeline::default() };
+            for script in ["ls", "touch a"] {
+                // What only looks is settled before the last stage.
+                if script == "ls" && stage == "approval policy" {
+                    continue;
+                }
+                let case = case(command(script), ApprovalPolicy::Never, SandboxMode::ReadOnly);
+                let Verdict::Deny(why) = pipeline.judge(&case).verdict else {
+                    panic!("{stage} {how}: {script} is not refused");
+                };
+                assert!(why.contains(stage), "{why}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_refuse_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    std::fs::write(rules.join("good.toml"), RULES).unwrap();
+    let load = || RuleBook::load(&[rules.clone(), folder.path().join("none")]);
+    assert_eq!(load().unwrap().rules().len(), 4);
+    std::fs::write(rules.join("zz.toml"), b"\xff\xfe").unwrap();
+    let pipeline = Pipeline { rules: Some(load()), ..Pipeline::default() };
+    assert_eq!(judged(&pipeline, "ls", ApprovalPolicy::Never), "deny");
+    std::fs::write(folder.path().join("requirements.toml"), "sandbox_modes = 3").unwrap();
+    let requirements = Requirements::load(folder.path()).transpose();
+    assert!(requirements.as_ref().unwrap().is_err());
+    let pipeline = Pipeline { requirements, ..Pipeline::default() };
+    assert_eq!(judged(&pipeline, "ls", ApprovalPolicy::Never), "deny");
+}
+
+#[test]
+fn what_the_owner_requires_comes_first() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(Requirements::load(folder.path()).unwrap().is_none());
+    let text = "sandbox_modes = [\"read-only\"]\napproval_policies = [\"untrusted\", \"never\"]\n";
+    std::fs::write(folder.path().join("requirements.toml"), text).unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
+    let deny = "[[rule]]\nprefix = [\"ls\"]\ndecision = \"deny\"\n";
+    std::fs::write(folder.path().join("rules/a.toml"), deny).unwrap();
+    let pipeline = Pipeline {
+        requirements: Requirements::load(folder.path()).transpose(),
+        ..with_rules("[[rule]]\nprefix = [\"ls\"]\ndecision = \"allow\"\n")
+    };
+    let say = |script, approval, mode| {
+        say(&pipeline.judge(&case(command(script), approval, mode)).verdict)
+    };
+    use ApprovalPolicy::{Never, OnRequest};
+    assert_eq!(say("pwd", Never, SandboxMode::ReadOnly), "allow");
+    assert_eq!(say("pwd", Never, SandboxMode::WorkspaceWrite), "deny");
+    assert_eq!(say("pwd", OnRequest, SandboxMode::ReadOnly), "deny");
+    assert_eq!(say("ls", Never, SandboxMode::ReadOnly), "deny");
+}
+
+#[test]
+fn rules_of_codex_are_taken_over() {
+    let theirs = r#"
+# mine
+prefix_rule(
+    pattern = ["git", ["push", "fetch"]],
+    decision = "prompt",
+    justification = "it's \"remote\"",
+    match = ["git push", ["git", "fetch", "a b"]],
+    not_match = ["git status"],
+)
+prefix_rule(pattern=["ls"])
+network_rule(host = "example.com", protocol = "https", decision = "allow")
+"#;
+    let (ours, left) = import_codex(theirs).unwrap();
+    let mut book = RuleBook::default();
+    book.add(&ours, Path::new("x")).unwrap();
+    assert_eq!(book.rules().len(), 2);
+    assert_eq!(book.rules()[0].decision, Decided::Ask);
+    assert_eq!(book.rules()[0].reason.as_deref(), Some("it's \"remote\""));
+    assert_eq!(book.rules()[1].place, Where::Sandbox);
+    assert!(left[0].contains("line 11") && left[0].contains("network_rule"), "{left:?}");
+    for wrong in [
+        "x = 1",
+        "prefix_rule(pattern=[\"a\"",
+        "prefix_rule(pattern=f())",
+        "prefix_rule(decision=\"allow\")",
+    ] {
+        assert!(import_codex(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn one_rule_is_suggested_for_many_questions_but_never_for_what_runs_anything() {
+    let context = Context { cwd: Path::new("/"), path: std::ffi::OsStr::new("") };
+    let parts = |scripts: &[&str]| -> Vec<_> {
+        scripts.iter().map(|script| classify_script(script, &context).parts).collect()
+    };
+    let found = suggest(&parts(&["git commit -m a", "git commit -m b", "touch x"])).unwrap();
+    assert_eq!((found.prefix, found.answers), (vec!["git".to_owned(), "commit".to_owned()], 2));
+    let found = suggest(&parts(&["cargo check", "cargo check -p x", "ls"])).unwrap();
+    assert_eq!(found.prefix, ["cargo", "check"]);
+    for never in [
+        "python3 x.py",
+        "bash x",
+        "npx x",
+        "npm run x",
+        "env x",
+        "sudo x",
+        "find . -delete",
+        "make",
+        "rm -rf /",
+        "cargo run",
+        "node x",
+        "sh -c 'touch x'",
+    ] {
+        let found = suggest(&parts(&[never, never]));
+        let first = found.as_ref().map(|found| found.prefix[0].as_str());
+        // What a wrapper runs may be suggested, but not the wrapper.
+        assert!(matches!(first, None | Some("x" | "touch")), "{never}: {found:?}");
+    }
 }
 
 #[test]
@@ -52,13 +352,18 @@ fn patches_stay_in_the_workspace_and_off_protected_names() {
     std::os::unix::fs::symlink("/etc", root.join("way-out")).unwrap();
     let judged = |mode, path: PathBuf| {
         let question = Question::Patch { paths: vec![path] };
-        judge(&question, &ApprovalPolicy::Never, &settings(mode), root) == Verdict::Allow
+        let mut case = case(question, ApprovalPolicy::Never, mode);
+        case.cwd = root.to_owned();
+        Pipeline::default().judge(&case).verdict == Verdict::Allow
     };
     let write = SandboxMode::WorkspaceWrite;
     assert!(judged(write, root.join("src/new.rs")));
     assert!(judged(write, root.join("a/b/c.rs")));
     assert!(!judged(write, root.join(".git/hooks/pre-commit")));
     assert!(!judged(write, root.join(".troupe/config.toml")));
+    assert!(!judged(write, root.join("sub/.git/config")));
+    assert!(!judged(write, root.join("sub/.claude/settings.json")));
+    assert!(!judged(write, root.join(".env")));
     assert!(!judged(write, root.join("src/../../elsewhere")));
     assert!(!judged(write, PathBuf::from("/etc/passwd")));
     #[cfg(unix)]

@@ -59,6 +59,8 @@ pub struct Args {
     pub folder: PathBuf,
     /// The path of the shell.
     pub shell: Arc<str>,
+    /// Keys of what was approved for the session.
+    pub approved: Vec<String>,
     /// Told of outputs as they come.
     pub progress: Ring<Progress>,
 }
@@ -160,6 +162,7 @@ impl ToolExec {
                 approval: settings.approval.clone(),
                 sandbox: settings.sandbox.clone(),
                 cwd: settings.cwd.clone(),
+                approved: self.args.approved.clone(),
                 tool: cx.myself().clone(),
             },
         );

@@ -64,6 +64,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// What may run, and why: check a command, import rules, replay a session
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Run a command in the sandbox: troupe sandbox -- make test
     Sandbox(SandboxArgs),
     /// Apply a patch from the argument or from standard input
@@ -260,4 +265,56 @@ pub(crate) enum DebugCommand {
         #[arg(long, value_name = "N")]
         mb: u64,
     },
+}
+
+/// `troupe policy …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Say what would become of a command: troupe policy check -- git push
+    Check(PolicyCheckArgs),
+    /// Translate a file of Codex's rules (`*.rules`) into ours, on standard output
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+    /// Say what the commands of a session would get now, and with further rules
+    Replay(PolicyReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyCheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Say it of each part of the command
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// How far commands may reach
+    #[arg(short, long, value_enum, value_name = "MODE")]
+    pub(crate) sandbox: Option<SandboxArg>,
+    /// The working directory
+    #[arg(short = 'C', long, value_name = "DIR")]
+    pub(crate) cd: Option<PathBuf>,
+    /// The model asks to run it outside the sandbox
+    #[arg(long)]
+    pub(crate) escalate: bool,
+    /// The command; one word is a script of the shell
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyReplayArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The session
+    pub(crate) session: String,
+    /// A further rule: a file, or the text of a rule such as `prefix = ["git"]; decision = "allow"`
+    #[arg(long, value_name = "RULE")]
+    pub(crate) rule: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -68,6 +68,7 @@ fn run(cli: Cli) -> CliResult {
             commands::config::show(&before.and(config), json)
         }
         Command::Config { command: ConfigCommand::Reference } => Ok(commands::config::reference()),
+        Command::Policy { command } => commands::policy::run(command, &before),
         Command::Sandbox(mut args) => {
             let config = before.and(std::mem::take(&mut args.config));
             commands::sandbox::run(args, &config)

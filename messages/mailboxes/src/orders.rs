@@ -27,6 +27,8 @@ pub struct ToolOrder {
     pub call: CallItem,
     /// The session's settings.
     pub settings: Arc<SessionSettings>,
+    /// Keys of what was approved for the session.
+    pub approved: Vec<String>,
     /// Who is told.
     pub conversation: Mailbox<ConversationMessage>,
 }

@@ -21,6 +21,8 @@ pub enum PolicyMessage {
         sandbox: SandboxSettings,
         /// The session's directory.
         cwd: PathBuf,
+        /// Keys of what was approved for the session ([`ApprovalAsk::key`]).
+        approved: Vec<String>,
         /// Who asks.
         tool: Mailbox<ToolMessage>,
     },

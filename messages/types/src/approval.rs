@@ -45,6 +45,9 @@ pub struct ApprovalAsk {
     /// Whether it would run without the sandbox.
     #[serde(default, skip_serializing_if = "is_false")]
     pub leaves_sandbox: bool,
+    /// What an approval for the session is remembered by.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
 }
 
 /// An answer.

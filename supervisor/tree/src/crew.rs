@@ -63,6 +63,7 @@ impl Crew for SessionCrew {
             sandbox: self.parts.sandbox.clone(),
             folder: self.folder.clone(),
             shell: self.parts.shell.clone(),
+            approved: order.approved,
             progress: self.progress.clone(),
         };
         let spec = ChildSpec::of::<ToolExec>(name, &mailbox, args)

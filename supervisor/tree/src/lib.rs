@@ -18,7 +18,7 @@ pub use conversation::{Accepted, Conversation};
 pub use events::Events;
 pub use grow::grow_log;
 pub use opening::{OpenError, Opening};
-pub use setup::{Setup, Variables};
+pub use setup::{Setup, Variables, pipeline};
 pub use troupe::Troupe;
 
 pub use troupe_config as config;
@@ -29,4 +29,10 @@ pub use troupe_recorder::{
     HookAction, LogHook, LogPath, LogPoint, LogReader, SessionSummary, list_sessions,
 };
 pub use troupe_sandbox::{raise_fd_limit, run_if_launcher};
+/// What decides on what may run.
+pub mod policy {
+    pub use troupe_messages::{Question, Verdict};
+    pub use troupe_policy::*;
+    pub use troupe_shell::Class;
+}
 pub use troupe_types as types;

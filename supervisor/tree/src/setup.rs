@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 use troupe_config::{Config, Loaded, ProviderConfig, Wire, key_variables};
 use troupe_kit::Faults;
+use troupe_policy::{Pipeline, Requirements, RuleBook};
 use troupe_providers::{Endpoint, HttpOptions, Secret, WireApi};
 use troupe_recorder::LogHook;
 use troupe_sandbox::{Credentials, EnvInherit, EnvPolicy};
@@ -23,6 +24,8 @@ pub struct Setup {
     pub http: HttpOptions,
     /// What commands find in their environment.
     pub environment: EnvPolicy,
+    /// What decides on what may run.
+    pub policy: Pipeline,
     /// The shell commands run in; by default the user's.
     pub shell: Option<PathBuf>,
     /// The program that starts commands; by default this one, which then has to call
@@ -77,6 +80,7 @@ impl Setup {
                 ),
                 withheld: key_variables(config),
             },
+            policy: pipeline(loaded),
             shell: None,
             launcher: None,
             faults: Faults::default(),
@@ -92,6 +96,17 @@ impl Setup {
         let variables = |name: &str| (self.variables)(name);
         let provider = self.config.provider(id, &variables).map_err(|error| error.to_string())?;
         Ok(endpoint(provider))
+    }
+}
+
+/// The rules of the user, and what the machine's owner requires. What cannot be read refuses
+/// everything, with the reason.
+#[must_use]
+pub fn pipeline(loaded: &Loaded) -> Pipeline {
+    Pipeline {
+        requirements: Requirements::load(&loaded.places.system_dir).transpose(),
+        rules: Some(RuleBook::load(&[loaded.places.config_dir.join("rules")])),
+        hook: None,
     }
 }
 

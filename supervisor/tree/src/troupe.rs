@@ -79,7 +79,9 @@ impl Troupe {
             register: Register::default(),
         };
         let company = Company::new(&kit, "troupe", Order::Reverse)
-            .with(ChildSpec::of::<Policy>("policy", &policy, ()).build())
+            .with(
+                ChildSpec::of::<Policy>("policy", &policy, Arc::new(setup.policy.clone())).build(),
+            )
             .with(ChildSpec::of::<SandboxActor>("sandbox", &sandbox, sandbox_args).build())
             .with(
                 ChildSpec::of::<Sessions>("sessions", &sessions, sessions_args)

@@ -38,6 +38,7 @@ impl Role for Tool {
                     action: "it".to_owned(),
                     reason: "because".to_owned(),
                     leaves_sandbox: false,
+                    key: String::new(),
                 };
                 self.tell(ToolFact::Asked(ask), cx);
             }

@@ -30,6 +30,7 @@ fn ask() -> Verdict {
         action: "make test".to_owned(),
         reason: "it is not known".to_owned(),
         leaves_sandbox: false,
+        key: String::new(),
     })
 }
 

@@ -269,6 +269,7 @@ fn calls() -> Vec<Record> {
         action: "rm -r build".into(),
         reason: "to start afresh".into(),
         leaves_sandbox: true,
+        key: "command".into(),
     };
     let inside = ApprovalAsk { leaves_sandbox: false, ..ask.clone() };
     let finished = CallFinished {
