@@ -25,6 +25,12 @@ pub enum ApplyError {
         /// The file.
         path: PathBuf,
     },
+    /// What would undo the patch could not be noted. Nothing was written.
+    #[error("the journal of patches cannot be written: {source}. Nothing was written.")]
+    Journal {
+        /// The cause.
+        source: io::Error,
+    },
     /// A file could not be written or removed.
     #[error("{}", Report(failure))]
     Failed {
@@ -72,7 +78,18 @@ impl fmt::Display for Report<'_> {
 /// [`ApplyError::Changed`] if a file differs from what was planned for; [`ApplyError::Failed`] if
 /// one could not be written or removed. No file is ever half-written.
 pub fn apply(plan: &Plan, fs: &dyn FileSystem) -> Result<Summary, ApplyError> {
+    apply_noted(plan, fs, |_| Ok(()))
+}
+
+/// [`apply`], with a function that is called once it is known that everything fits, before the
+/// first byte is written. Its failure stops the patch.
+pub(crate) fn apply_noted(
+    plan: &Plan,
+    fs: &dyn FileSystem,
+    note: impl FnOnce(&Plan) -> io::Result<()>,
+) -> Result<Summary, ApplyError> {
     check_unchanged(plan, fs)?;
+    note(plan).map_err(|source| ApplyError::Journal { source })?;
     let mut work = Work::new(plan, fs);
     let outcome = work.run();
     match outcome {

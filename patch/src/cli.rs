@@ -7,14 +7,15 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::{RealFileSystem, Summary, apply, parse, plan};
+use crate::{ApplyError, RealFileSystem, Summary, apply, apply_journaled, parse, plan};
 
 const USAGE: &str = "Usage: apply_patch 'PATCH'\n       echo 'PATCH' | apply_patch";
 
 /// A message for the error output and the number to end with.
 struct Stop(String, i32);
 
-/// Runs the command in `cwd` (absolute). `args` are those after the command's own name. Gives the
+/// Runs the command in `cwd` (absolute). `journals` is where what is broken off is noted; where it
+/// cannot be written to (in a sandbox, say), the patch is applied without. `args` are those after the command's own name. Gives the
 /// number for the process to end with.
 pub fn run_cli(
     args: &[OsString],
@@ -22,8 +23,9 @@ pub fn run_cli(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
     cwd: &Path,
+    journals: Option<&Path>,
 ) -> i32 {
-    let outcome = patch_text(args, stdin).and_then(|text| run(&text, cwd));
+    let outcome = patch_text(args, stdin).and_then(|text| run(&text, cwd, journals));
     match outcome {
         Ok(summary) => match write!(stdout, "{summary}").and_then(|()| stdout.flush()) {
             Ok(()) => 0,
@@ -56,8 +58,15 @@ fn read_all(stdin: &mut dyn Read) -> Result<String, Stop> {
     }
 }
 
-fn run(text: &str, cwd: &Path) -> Result<Summary, Stop> {
+fn run(text: &str, cwd: &Path, journals: Option<&Path>) -> Result<Summary, Stop> {
     let patch = parse(text).map_err(|error| Stop(error.to_string(), 1))?;
     let plan = plan(&patch, cwd, &RealFileSystem).map_err(|error| Stop(error.to_string(), 1))?;
-    apply(&plan, &RealFileSystem).map_err(|error| Stop(error.to_string(), 1))
+    let failed = |error: ApplyError| Stop(error.to_string(), 1);
+    if let Some(folder) = journals {
+        match apply_journaled(&plan, &RealFileSystem, folder) {
+            Err(ApplyError::Journal { .. }) => {}
+            applied => return applied.map_err(failed),
+        }
+    }
+    apply(&plan, &RealFileSystem).map_err(failed)
 }

@@ -9,18 +9,21 @@
 //! Everything works over the small [`FileSystem`] trait and holds the old and new contents of the
 //! touched files in memory; nothing else is kept, and no global state exists.
 
+mod anchor;
 mod apply;
 mod change;
 mod cli;
 mod edit;
 mod file_system;
 mod intercept;
+mod journal;
 mod lines;
 mod model;
 mod parse;
 mod paths;
 mod plan;
 mod real;
+mod recover;
 mod seek;
 mod spec;
 mod summary;
@@ -33,9 +36,11 @@ pub use change::{ChangeKind, FileChange};
 pub use cli::run_cli;
 pub use file_system::{FileSystem, Kind, Staged};
 pub use intercept::{Intercepted, intercept, intercept_argv, is_bare_patch};
+pub use journal::{apply_journaled, journals};
 pub use model::{Chunk, ChunkLine, Hunk, Patch};
 pub use parse::{ParseError, parse};
 pub use plan::{Plan, PlanError, plan};
 pub use real::RealFileSystem;
+pub use recover::{Recovered, recover};
 pub use spec::{LARK_GRAMMAR, TOOL_DESCRIPTION};
 pub use summary::Summary;

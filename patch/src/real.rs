@@ -7,7 +7,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use crate::anchor::Anchor;
 
 use crate::file_system::{FileSystem, Kind, Staged};
 
@@ -46,19 +50,29 @@ impl FileSystem for RealFileSystem {
         bytes: &[u8],
         like: &Path,
     ) -> io::Result<Box<dyn Staged + 'a>> {
-        check_writable(path)?;
-        let parent = path.parent().ok_or_else(|| io::Error::other("it has no directory"))?;
+        let (parent, name) = split(path)?;
         let directories = NewDirectories::create(parent)?;
+        // From here on the directory is the one that was opened, whatever its name leads to later.
+        let anchor = Anchor::open(parent)?;
+        let place = anchor.path().join(name);
+        check_writable(&place)?;
         let model = fs::metadata(like).ok().filter(fs::Metadata::is_file);
-        let (file, temporary) = create_beside(path, parent, model.is_some())?;
-        let staged = StagedFile { temporary, place: path.to_path_buf(), done: false, directories };
+        let (file, temporary) = create_beside(&place, anchor.path(), model.is_some())?;
+        let staged = StagedFile { temporary, place, done: false, directories, _anchor: anchor };
         fill(file, bytes, model.as_ref())?;
         Ok(Box::new(staged))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        fs::remove_file(path)
+        let (parent, name) = split(path)?;
+        let anchor = Anchor::open(parent)?;
+        fs::remove_file(anchor.path().join(name))
     }
+}
+
+fn split(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
+    let parts = path.parent().zip(path.file_name());
+    parts.ok_or_else(|| io::Error::other("it has no directory"))
 }
 
 fn absent(error: &io::Error) -> bool {
@@ -92,7 +106,7 @@ fn create_beside(path: &Path, parent: &Path, private: bool) -> io::Result<(File,
     loop {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         // Short, whatever the length of the name: a directory may allow 255 bytes and no more.
-        let temporary = parent.join(format!(".troupe-{}-{count}.tmp", std::process::id()));
+        let temporary = parent.join(format!("{}{count}.tmp", temporary_prefix()));
         match options.open(&temporary) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -100,6 +114,15 @@ fn create_beside(path: &Path, parent: &Path, private: bool) -> io::Result<(File,
             Ok(_) => fs::remove_file(&temporary)?,
         }
     }
+}
+
+/// What the names of temporary files begin with; of this process alone.
+pub(crate) fn temporary_prefix() -> &'static str {
+    static PREFIX: OnceLock<String> = OnceLock::new();
+    PREFIX.get_or_init(|| {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        format!(".troupe-{}-{:x}-", std::process::id(), now.as_micros())
+    })
 }
 
 fn fill(mut file: File, bytes: &[u8], model: Option<&fs::Metadata>) -> io::Result<()> {
@@ -145,6 +168,8 @@ struct StagedFile {
     place: PathBuf,
     done: bool,
     directories: NewDirectories,
+    /// Both paths lead through it.
+    _anchor: Anchor,
 }
 
 impl Staged for StagedFile {

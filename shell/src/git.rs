@@ -321,7 +321,7 @@ fn destroys(name: &str, rest: &[&Word]) -> Option<String> {
         }
         "rebase" => short('x') || rest.iter().any(|word| word.text.starts_with("--exec")),
         "config" => !lists(name, rest),
-        "clean" => !(has(&["-n", "--dry-run", "-nd", "-dn", "-ndx"]) && !short('f')),
+        "clean" => !has(&["-n", "--dry-run", "-nd", "-dn", "-ndx"]) || short('f'),
         _ => false,
     };
     bad.then(|| format!("git {name} with these options discards work, or makes git run programs"))

@@ -111,12 +111,12 @@ impl Walker<'_> {
                     self.push(What::Odd("it unsets more than plain variables"), node)?;
                 }
             }
-            "variable_assignment" => {
-                // Those in front of a command are told with it.
-                if node.parent().is_none_or(|parent| parent.kind() != "command") {
-                    let name = assigned(node, self.source);
-                    self.push(What::Assign(name), node)?;
-                }
+            // Those in front of a command are told with it.
+            "variable_assignment"
+                if node.parent().is_none_or(|parent| parent.kind() != "command") =>
+            {
+                let name = assigned(node, self.source);
+                self.push(What::Assign(name), node)?;
             }
             "for_statement" | "select_statement" => {
                 if let Some(variable) = node.child_by_field_name("variable") {

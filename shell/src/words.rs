@@ -150,14 +150,14 @@ impl Reader<'_> {
         let mut end = node.start_byte();
         for child in node.children(&mut cursor) {
             let between = self.source.get(end..child.start_byte()).unwrap_or("");
-            self.quoted(&between.to_owned());
+            self.quoted(between);
             end = child.end_byte();
             match child.kind() {
                 "\"" => {
                     // An empty start is a start: `""-rf` begins with a dash all the same.
                 }
                 "$" => self.push("$"),
-                "string_content" => self.quoted(&of(child, self.source).to_owned()),
+                "string_content" => self.quoted(of(child, self.source)),
                 _ => self.push_dynamic(child, true),
             }
         }

@@ -17,7 +17,7 @@ pub mod tools;
 
 use prepare::Prepared;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -32,13 +32,17 @@ use troupe_messages::{
 };
 use troupe_types::{
     CallDetail, CallFinished, CallItem, Decision, ErrorClass, Outcome, Progress, SandboxMode,
-    SessionId, SessionSettings,
+    SandboxSettings, SessionId, SessionSettings,
 };
 
 /// How long policy has; silence is a no.
 const JUDGE: Duration = Duration::from_secs(10);
 /// How long sandbox has to start a process.
 const LAUNCH: Duration = Duration::from_secs(60);
+
+/// Makes the test of what must not be read, from a session's settings; an error refuses all reading.
+pub type Unreadable =
+    Arc<dyn Fn(&SandboxSettings) -> Result<Box<dyn Fn(&Path) -> bool>, String> + Send + Sync>;
 
 /// What a tool exec is started with.
 #[derive(Clone)]
@@ -59,6 +63,8 @@ pub struct Args {
     pub folder: PathBuf,
     /// The path of the shell.
     pub shell: Arc<str>,
+    /// What tools must not read under given settings.
+    pub unreadable: Unreadable,
     /// Keys of what was approved for the session.
     pub approved: Vec<String>,
     /// Told of outputs as they come.
@@ -251,8 +257,10 @@ impl ToolExec {
             Prepared::Patch(patch) => {
                 self.state = State::Running;
                 let (patch, call, began) = (patch.clone(), self.args.call.call, self.began);
+                // Beside the sessions' logs: one place for all that a crash may have broken off.
+                let journals = troupe_patch::journals(self.args.folder.parent());
                 cx.task(move |life| async move {
-                    let done = patching::apply(patch, call, began).await;
+                    let done = patching::apply(patch, journals, call, began).await;
                     let _refused = life.tell(ToolMessage::Done(Box::new(done)));
                 });
             }
@@ -329,12 +337,23 @@ impl ToolExec {
         let Prepared::Look(call) = &self.prepared else { return };
         let (call, id, began) = (call.clone(), self.args.call.call, self.began);
         let (settings, cancelled) = (Arc::clone(&self.args.settings), Arc::clone(&self.cancelled));
+        let unreadable = Arc::clone(&self.args.unreadable);
+        let folder = self.args.folder.canonicalize().unwrap_or_else(|_| self.args.folder.clone());
         cx.task(move |life| async move {
             let work = move || {
                 let stop = || cancelled.load(Ordering::Acquire);
                 let tokens = finish::tokens(&settings);
-                let scope = tools::Scope::new(&settings.cwd, tokens, &stop);
-                (tools::run_read_only(&call, scope), call)
+                let mut scope = tools::Scope::new(&settings.cwd, tokens, &stop);
+                let result = match unreadable(&settings.sandbox) {
+                    Ok(denied) => {
+                        // The session's own long outputs are its own.
+                        let denied = |path: &Path| denied(path) && !path.starts_with(&folder);
+                        scope.denied = &denied;
+                        tools::run_read_only(&call, scope)
+                    }
+                    Err(why) => Err(tools::ToolError::Unguarded(why)),
+                };
+                (result, call)
             };
             let done = match tokio::task::spawn_blocking(work).await {
                 Ok((result, call)) => finish::looked(id, &call, result, began),

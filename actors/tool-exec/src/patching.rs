@@ -1,7 +1,10 @@
 //! Patches: checked as a whole before anybody is asked, applied when the start is written down.
 
 use crate::{finish, prepare::Prepared};
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::{task::spawn_blocking, time::Instant};
 use troupe_patch::{ChangeKind, FileChange, Plan, RealFileSystem};
 use troupe_types::{CallDetail, CallFinished, CallId, ErrorClass, FileChanged, Outcome};
@@ -25,9 +28,15 @@ pub(crate) fn check(text: &str, cwd: &Path) -> Prepared {
 }
 
 /// Applies it; a file that changed since it was checked stops it before the first byte.
-pub(crate) async fn apply(patch: Patch, call: CallId, began: Instant) -> CallFinished {
+pub(crate) async fn apply(
+    patch: Patch,
+    journals: PathBuf,
+    call: CallId,
+    began: Instant,
+) -> CallFinished {
     let detail = patch.detail();
-    let applied = spawn_blocking(move || troupe_patch::apply(&patch.plan, &RealFileSystem)).await;
+    let work = move || troupe_patch::apply_journaled(&patch.plan, &RealFileSystem, &journals);
+    let applied = spawn_blocking(work).await;
     let (outcome, text) = match applied {
         Ok(Ok(summary)) => (Outcome::Completed, summary.to_string()),
         Ok(Err(error)) => (Outcome::failed(ErrorClass::Tool, error.to_string()), error.to_string()),

@@ -77,6 +77,14 @@ pub(crate) enum Command {
         /// The patch; standard input if absent
         patch: Option<String>,
     },
+    /// Take back patches that were broken off by a crash. Done at each start as well
+    Recover {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the completion script of a shell
     Completion {
         /// The shell

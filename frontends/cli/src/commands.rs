@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod exec;
 pub(crate) mod grow_log;
 pub(crate) mod policy;
+pub(crate) mod recover;
 pub(crate) mod sandbox;
 pub(crate) mod sessions;
 pub(crate) mod top;

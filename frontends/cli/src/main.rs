@@ -77,6 +77,7 @@ fn run(cli: Cli) -> CliResult {
             let patch: Vec<OsString> = patch.map(OsString::from).into_iter().collect();
             Ok(commands::apply_patch::run(&patch))
         }
+        Command::Recover { config, json } => commands::recover::run(&before.and(config), json),
         Command::Completion { shell } => {
             commands::completion::run(shell);
             Ok(ExitCode::SUCCESS)

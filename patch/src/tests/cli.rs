@@ -15,7 +15,7 @@ struct Ran {
 fn run(tree: &Tree, args: &[&str], mut stdin: &[u8]) -> Ran {
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run_cli(&args, &mut stdin, &mut out, &mut err, tree.root());
+    let code = run_cli(&args, &mut stdin, &mut out, &mut err, tree.root(), None);
     let text = |bytes| tree.neutral(&String::from_utf8(bytes).unwrap());
     Ran { code, out: text(out), err: text(err) }
 }
@@ -80,7 +80,7 @@ fn input_that_is_not_text_or_breaks_ends_with_one() {
             Err(io::Error::other("cut off"))
         }
     }
-    let code = run_cli(&[], &mut Broken, &mut Vec::new(), &mut Vec::new(), tree.root());
+    let code = run_cli(&[], &mut Broken, &mut Vec::new(), &mut Vec::new(), tree.root(), None);
     assert_eq!(code, 1);
 }
 
@@ -89,7 +89,7 @@ fn input_that_is_not_text_or_breaks_ends_with_one() {
 fn an_argument_that_is_not_text_ends_with_one() {
     let argument = std::os::unix::ffi::OsStringExt::from_vec(vec![0xff]);
     let (tree, mut err) = (Tree::new(&[]), Vec::new());
-    let code = run_cli(&[argument], &mut io::empty(), &mut Vec::new(), &mut err, tree.root());
+    let code = run_cli(&[argument], &mut io::empty(), &mut Vec::new(), &mut err, tree.root(), None);
     assert_eq!(code, 1);
     assert_eq!(err, b"Error: apply_patch requires a UTF-8 PATCH argument.\n");
 }
@@ -107,8 +107,9 @@ fn an_output_that_is_gone_ends_with_one() {
     }
     let tree = Tree::new(&[]);
     let patch = OsString::from(framed("*** Add File: f\n"));
-    let code = run_cli(&[patch], &mut io::empty(), &mut Closed, &mut Vec::new(), tree.root());
+    let code = run_cli(&[patch], &mut io::empty(), &mut Closed, &mut Vec::new(), tree.root(), None);
     assert_eq!(code, 1);
-    let code = run_cli(&["x".into()], &mut io::empty(), &mut Closed, &mut Closed, tree.root());
+    let code =
+        run_cli(&["x".into()], &mut io::empty(), &mut Closed, &mut Closed, tree.root(), None);
     assert_eq!(code, 1);
 }

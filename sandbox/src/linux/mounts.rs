@@ -186,7 +186,7 @@ struct Nothing {
 impl Nothing {
     fn make(stage: &Path) -> io::Result<Self> {
         let nothing = Self { folder: stage.join("no-folder"), file: stage.join("no-file") };
-        fs::DirBuilder::new().mode(0).create(&nothing.folder)?;
+        fs::DirBuilder::new().mode(0o000).create(&nothing.folder)?;
         // A device on a mount without devices: also root cannot open it.
         fs::File::create(&nothing.file)?;
         bind(&stage.join("dev/null"), &nothing.file)?;

@@ -64,6 +64,11 @@ impl Crew for SessionCrew {
             folder: self.folder.clone(),
             shell: self.parts.shell.clone(),
             approved: order.approved,
+            unreadable: Arc::new(|settings| {
+                let deny =
+                    troupe_sandbox::deny_read(settings).map_err(|error| error.to_string())?;
+                Ok(Box::new(move |path: &std::path::Path| deny.refuses(path)))
+            }),
             progress: self.progress.clone(),
         };
         let spec = ChildSpec::of::<ToolExec>(name, &mailbox, args)

@@ -24,6 +24,7 @@ pub use troupe::Troupe;
 pub use troupe_config as config;
 pub use troupe_kit::{Exit, Fault, Faults, Landed, LaneView, Moment, NodeView, Phase};
 pub use troupe_messages::ReplayLine;
+pub use troupe_patch::Recovered;
 pub use troupe_providers::{Found, Http, HttpOptions, LOCAL_SERVERS, discover};
 pub use troupe_recorder::{
     HookAction, LogHook, LogPath, LogPoint, LogReader, SessionSummary, list_sessions,

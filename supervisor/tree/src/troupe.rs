@@ -7,13 +7,18 @@ use crate::{
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
+use tokio::task::spawn_blocking;
 use troupe_kit::{
     CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root,
 };
 use troupe_messages::{Handle, RecorderMessage, ReplayError, SessionsMessage};
+use troupe_patch::Recovered;
 use troupe_policy::Policy;
 use troupe_providers::{Http, Provider};
 use troupe_recorder::{LogPath, LogReader, Scribes};
@@ -39,6 +44,7 @@ pub struct Troupe {
     /// Connected so far, shared by all sessions.
     providers: Arc<Mutex<HashMap<String, Arc<dyn Provider>>>>,
     started: Instant,
+    recovered: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Troupe {
@@ -96,7 +102,21 @@ impl Troupe {
             setup: Arc::new(setup),
             providers: Arc::default(),
             started: Instant::now(),
+            recovered: Arc::default(),
         }
+    }
+
+    /// Takes back patches that a crash broke off, once for each company; [`Troupe::open`] does it
+    /// otherwise.
+    pub async fn recover(&self) -> Vec<Recovered> {
+        if self.recovered.swap(true, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        let folder = troupe_patch::journals(Some(&self.parts.sessions_dir));
+        if !folder.exists() {
+            return Vec::new();
+        }
+        spawn_blocking(move || troupe_patch::recover(&folder)).await.unwrap_or_default()
     }
 
     /// Opens a session. One that is open in this process already is shared.
@@ -105,6 +125,9 @@ impl Troupe {
     /// When there is no such session, its settings cannot be used, its log cannot be read or is
     /// open in another process, or the company has ended.
     pub async fn open(&self, opening: Opening) -> Result<Conversation, OpenError> {
+        for found in self.recover().await {
+            tracing::warn!(?found, "a patch was broken off");
+        }
         let provider = self.provider(&opening)?;
         let id = opening.resume.unwrap_or_else(SessionId::new);
         let (mut first, mut broken_off) = (0, false);

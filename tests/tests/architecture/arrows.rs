@@ -21,6 +21,7 @@ const ROOMS: &[(&str, May)] = &[
     ("config", Only(&["troupe-types"])),
     ("patch", Only(&["troupe-types"])),
     ("sandbox", Only(&["troupe-types"])),
+    ("shell", Only(&[])),
     ("providers", Only(&["troupe-types", "troupe-config"])),
     ("supervisor/kit", Only(&[])),
     ("supervisor/tree", Company),
@@ -35,6 +36,7 @@ const DRIVES: &[(&str, &str)] = &[
     ("troupe-tool-exec", "troupe-patch"),
     ("troupe-sandbox-actor", "troupe-sandbox"),
     ("troupe-policy", "troupe-sandbox"),
+    ("troupe-policy", "troupe-shell"),
 ];
 
 /// Arrows against the table, each with its reason.

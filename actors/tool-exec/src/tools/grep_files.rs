@@ -131,6 +131,9 @@ fn search(
     report: &mut Report,
     scope: Scope<'_>,
 ) -> Result<io::Result<()>, GrepFilesError> {
+    if scope.denies(path) {
+        return Ok(Err(path::denied()));
+    }
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) => return Ok(Err(error)),

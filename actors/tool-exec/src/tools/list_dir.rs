@@ -56,6 +56,9 @@ pub enum ListDirError {
 /// See [`ListDirError`].
 pub fn list_dir(args: &ListDirArgs, scope: Scope<'_>) -> Result<String, ListDirError> {
     let root = path::resolve(scope.cwd, &args.path);
+    if scope.denies(&root) {
+        return Err(ListDirError::Io { path: root, source: path::denied() });
+    }
     let meta = fs::metadata(&root).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             ListDirError::Missing { path: root.clone(), hint: path::hint(&root) }

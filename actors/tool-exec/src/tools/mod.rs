@@ -48,6 +48,8 @@ pub struct Scope<'a> {
     pub budget: usize,
     /// Whether the user has stopped the call; asked often, so it has to be cheap.
     pub cancelled: &'a dyn Fn() -> bool,
+    /// Whether a file or folder (a real path) must not be read.
+    pub denied: &'a dyn Fn(&Path) -> bool,
 }
 
 impl<'a> Scope<'a> {
@@ -55,7 +57,12 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub fn new(cwd: &'a Path, tokens: usize, cancelled: &'a dyn Fn() -> bool) -> Self {
         let budget = tokens.saturating_mul(crate::output::BYTES_PER_TOKEN);
-        Self { cwd, budget, cancelled }
+        Self { cwd, budget, cancelled, denied: &|_| false }
+    }
+
+    /// Whether what `path` leads to must not be read.
+    fn denies(&self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|real| (self.denied)(&real))
     }
 
     /// The budget without what the last note of a result may take.

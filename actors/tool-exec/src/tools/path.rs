@@ -22,6 +22,14 @@ pub fn resolve(cwd: &Path, path: &str) -> PathBuf {
     cwd.join(path).components().collect()
 }
 
+/// What is said of a file that must not be read.
+pub(super) fn denied() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        "it may hold secrets, which are not read (sandbox_deny_read)",
+    )
+}
+
 /// What to try instead of `path`, which does not exist: ` (…)` with a leading space, or nothing.
 pub(super) fn hint(path: &Path) -> String {
     let Some(folder) = path.ancestors().skip(1).find(|folder| folder.is_dir()) else {

@@ -80,6 +80,9 @@ pub enum ReadFileError {
 /// See [`ReadFileError`].
 pub fn read_file(args: &ReadFileArgs, scope: Scope<'_>) -> Result<String, ReadFileError> {
     let path = path::resolve(scope.cwd, &args.path);
+    if scope.denies(&path) {
+        return Err(ReadFileError::Io { path, source: path::denied() });
+    }
     let (file, size) = open(&path)?;
     let mut reader = Lines { reader: BufReader::with_capacity(BUFFER, file), scope };
     let failed = |error: io::Error| failed(&path, error, scope);

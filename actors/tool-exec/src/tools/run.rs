@@ -21,6 +21,9 @@ pub enum ToolError {
     /// From `view_image`.
     #[error(transparent)]
     ViewImage(#[from] ViewImageError),
+    /// It is not known what must not be read.
+    #[error("nothing is read: {0}")]
+    Unguarded(String),
     /// The call takes effect; it is not run here.
     #[error("{0} is not a tool that only looks")]
     NotReadOnly(&'static str),

@@ -67,6 +67,9 @@ pub enum ViewImageError {
 /// See [`ViewImageError`].
 pub fn view_image(args: &ViewImageArgs, scope: Scope<'_>) -> Result<Vec<Content>, ViewImageError> {
     let path = path::resolve(scope.cwd, &args.path);
+    if scope.denies(&path) {
+        return Err(ViewImageError::Io { path, source: path::denied() });
+    }
     let bytes = read(&path)?;
     let Some((name, media)) = sniff::image(&bytes) else { return Err(not_image(path, &bytes)) };
     let pixels =

@@ -128,6 +128,8 @@ impl Scene {
             sandbox: sandbox.clone(),
             folder: self.outputs.path().join("session"),
             shell: "/bin/sh".into(),
+            approved: Vec::new(),
+            unreadable: Arc::new(|_| Ok(Box::new(|path| path.ends_with("secret")))),
             progress: progress.clone(),
         };
         let gone = conversation.clone();

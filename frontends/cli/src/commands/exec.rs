@@ -142,6 +142,7 @@ async fn prepare(args: ExecArgs, config: &ConfigArgs, words: Words) -> Result<Re
         Some(session) => Opening::resume(session, settings),
         None => Opening::new(settings),
     };
+    super::recover::tell(&troupe.recover().await);
     let conversation = troupe.open(opening.from_source("exec")).await.map_err(open_failed)?;
     task.broken_off = conversation.was_broken_off();
     Ok(Ready { args, loaded, header, troupe, conversation, task, temporary })
