@@ -19,7 +19,7 @@ pub struct Command {
 pub struct Root {
     /// The folder (real path).
     pub path: PathBuf,
-    /// What below it stays read-only (real paths, existing).
+    /// What below it stays read-only (existing; the last part may be a link, which stays itself).
     pub protected: Vec<PathBuf>,
     /// What must not be made in it.
     pub absent: Vec<PathBuf>,

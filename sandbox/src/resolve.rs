@@ -177,9 +177,7 @@ fn protect(profile: &mut Profile, root: &mut Root, entry: &Path) {
     }
     // The entry itself, so that it cannot be replaced, also if it is a link; and what it leads to.
     let real = fs::canonicalize(entry).ok();
-    if !data.is_symlink() {
-        root.protected.push(entry.to_owned());
-    }
+    root.protected.push(entry.to_owned());
     let Some(real) = real else { return };
     if real != *entry && !root.protected.contains(&real) {
         root.protected.push(real.clone());

@@ -13,6 +13,11 @@ fn classify(criterion: &mut Criterion) {
     criterion.bench_function("a script of 2 kB", |bench| {
         bench.iter(|| black_box(classify_script(black_box(&script), &context)));
     });
+    let mut parser = tree_sitter::Parser::new();
+    parser.set_language(&tree_sitter_bash::LANGUAGE.into()).unwrap();
+    criterion.bench_function("parsing alone", |bench| {
+        bench.iter(|| black_box(parser.parse(black_box(&script), None)));
+    });
     criterion.bench_function("one command", |bench| {
         bench.iter(|| black_box(classify_script(black_box("git status --short"), &context)));
     });

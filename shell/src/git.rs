@@ -118,8 +118,14 @@ const DANGEROUS: &[&str] = &[
     "fast-import",
 ];
 
+/// Those of them that take work away which is in no commit, or commits that nothing else names.
+const LOSES: &[&str] = &[
+    "reset", "checkout", "switch", "restore", "branch", "tag", "stash", "reflog", "rm", "worktree",
+    "clean",
+];
+
 pub(crate) fn judge(arguments: &[Word]) -> Verdict {
-    let unknown = |why: String| Verdict { class: Class::Unknown, why };
+    let unknown = |why: String| Verdict::of(Class::Unknown, why);
     let mut words = arguments.iter();
     let command = loop {
         let Some(word) = words.next() else {
@@ -138,10 +144,8 @@ pub(crate) fn judge(arguments: &[Word]) -> Verdict {
                 let rest: Vec<&Word> = words.clone().collect();
                 let class =
                     rest.iter().find_map(|word| severity(&word.text)).unwrap_or(Class::Unknown);
-                return Verdict {
-                    class: class.max(Class::Unknown),
-                    why: format!("git {option} makes it work on something else"),
-                };
+                let why = format!("git {option} makes it work on something else");
+                return Verdict::of(class.max(Class::Unknown), why);
             }
             _ => break word,
         }
@@ -152,7 +156,7 @@ pub(crate) fn judge(arguments: &[Word]) -> Verdict {
     let rest: Vec<&Word> = words.collect();
     let name = command.text.as_str();
     if let Some(why) = destroys(name, &rest) {
-        return Verdict { class: Class::Dangerous, why };
+        return Verdict { destroys: LOSES.contains(&name), ..Verdict::dangerous(&why) };
     }
     if let Some(word) = rest.iter().take_while(|word| word.text != "--").find(|word| word.opaque) {
         return unknown(format!("{} could become an option when it runs", word.text));
@@ -167,7 +171,7 @@ pub(crate) fn judge(arguments: &[Word]) -> Verdict {
     }
     match severity(name) {
         Some(class) => {
-            Verdict { class, why: format!("git {name} changes the repository or its files") }
+            Verdict::of(class, format!("git {name} changes the repository or its files"))
         }
         None => unknown(format!("git {name} is not known")),
     }

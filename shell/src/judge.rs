@@ -3,7 +3,9 @@
 use crate::{
     Class, Context, Judgement, Kind, Part, git, options, programs,
     resolve::{Found, Resolver},
-    table::{self, INTERPRETERS, OTHER_SHELLS, Rule, SHELLS, is_dangerous_variable},
+    table::{
+        self, INTERPRETERS, OTHER_SHELLS, Rule, SHELLS, is_dangerous_variable, is_harmless_variable,
+    },
     walk::{self, What},
     words::Word,
     wrappers::{self, Floor},
@@ -18,23 +20,33 @@ const MAX_DEPTH: usize = 8;
 pub(crate) struct Verdict {
     pub(crate) class: Class,
     pub(crate) why: String,
+    /// Whether it may take work away for good.
+    pub(crate) destroys: bool,
 }
 
 impl Verdict {
+    pub(crate) fn of(class: Class, why: String) -> Self {
+        Self { class, why, destroys: false }
+    }
+
     pub(crate) fn looks(why: &str) -> Self {
-        Self { class: Class::ReadOnly, why: why.to_owned() }
+        Self::of(Class::ReadOnly, why.to_owned())
     }
 
     pub(crate) fn writes(why: &str) -> Self {
-        Self { class: Class::Write, why: why.to_owned() }
+        Self::of(Class::Write, why.to_owned())
     }
 
     pub(crate) fn unknown(why: &str) -> Self {
-        Self { class: Class::Unknown, why: why.to_owned() }
+        Self::of(Class::Unknown, why.to_owned())
     }
 
     pub(crate) fn dangerous(why: &str) -> Self {
-        Self { class: Class::Dangerous, why: why.to_owned() }
+        Self::of(Class::Dangerous, why.to_owned())
+    }
+
+    pub(crate) fn destroys(why: &str) -> Self {
+        Self { destroys: true, ..Self::dangerous(why) }
     }
 }
 
@@ -44,6 +56,8 @@ pub(crate) struct Judge<'a> {
     parts: Vec<Part>,
     parsed: bool,
     functions: HashSet<String>,
+    /// The shell may know no more than POSIX says.
+    posix: bool,
     depth: usize,
 }
 
@@ -54,6 +68,7 @@ impl<'a> Judge<'a> {
             parts: Vec::new(),
             parsed: true,
             functions: HashSet::new(),
+            posix: false,
             depth: 0,
         }
     }
@@ -82,6 +97,25 @@ impl<'a> Judge<'a> {
             Ok(_) if self.depth > MAX_DEPTH => self.cannot(source, "commands are nested too deep"),
             Ok(script) => {
                 self.functions.extend(script.functions);
+                // What a variable holds is evaluated as arithmetic: `a[$(x)]` runs x.
+                let reads = |step: &walk::Step| match &step.what {
+                    What::Command { words, .. } => {
+                        words.first().is_some_and(|word| {
+                            matches!(word.text.as_str(), "read" | "mapfile" | "readarray")
+                        }) || source[..step.range.start].ends_with("$(")
+                            || source[..step.range.start].ends_with('`')
+                    }
+                    _ => false,
+                };
+                let planted = source.contains("[$(") || source.contains("[`");
+                if script.arithmetic && (planted || script.steps.iter().any(reads)) {
+                    let why = Verdict::unknown("arithmetic on what is read from elsewhere");
+                    self.part(Kind::Odd, source, why);
+                }
+                if self.posix && script.beyond_sh {
+                    let why = Verdict::unknown("it uses what `sh` may read in another way");
+                    self.part(Kind::Odd, source, why);
+                }
                 if script.recursive {
                     let why = Verdict::dangerous("a function that calls itself may never end");
                     self.part(Kind::Odd, source, why);
@@ -103,7 +137,7 @@ impl<'a> Judge<'a> {
 
     /// Adds what is no command.
     fn part(&mut self, kind: Kind, text: &str, verdict: Verdict) {
-        let Verdict { class, why } = verdict;
+        let Verdict { class, why, destroys } = verdict;
         let text = text.to_owned();
         self.parts.push(Part {
             kind,
@@ -111,6 +145,7 @@ impl<'a> Judge<'a> {
             text,
             class,
             why,
+            destroys,
             program: None,
             elsewhere: false,
         });
@@ -119,6 +154,11 @@ impl<'a> Judge<'a> {
     fn step(&mut self, what: What, text: &str) {
         match what {
             What::Command { words, assigned } => self.command(words, &assigned, text),
+            What::Export(name) if !is_harmless_variable(&name) => {
+                let why = format!("{name} may change what programs do");
+                self.part(Kind::Odd, text, Verdict::unknown(&why));
+            }
+            What::Export(_) => {}
             What::Assign(name) if is_dangerous_variable(&name) => {
                 let why = format!("{name} changes which programs run, or how");
                 self.part(Kind::Odd, text, Verdict::unknown(&why));
@@ -140,7 +180,7 @@ impl<'a> Judge<'a> {
     fn command(&mut self, words: Vec<Word>, assigned: &[String], text: &str) {
         let place = self.parts.len();
         let (mut verdict, program, mut elsewhere) = self.verdict(&words);
-        let dangerous = assigned.iter().find(|name| is_dangerous_variable(name));
+        let dangerous = assigned.iter().find(|name| !is_harmless_variable(name));
         // Which program runs is not known then.
         elsewhere |= dangerous.is_some();
         if let Some(name) = dangerous
@@ -148,10 +188,11 @@ impl<'a> Judge<'a> {
         {
             verdict = Verdict::unknown(&format!("{name} changes which programs run, or how"));
         }
-        let Verdict { class, why } = verdict;
+        let Verdict { class, why, destroys } = verdict;
         // Before what runs inside of it.
         let (kind, text) = (Kind::Command, text.to_owned());
-        self.parts.insert(place, Part { kind, words, text, class, why, program, elsewhere });
+        self.parts
+            .insert(place, Part { kind, words, text, class, why, destroys, program, elsewhere });
     }
 
     /// Judges the words of a command inside another.
@@ -188,7 +229,7 @@ impl<'a> Judge<'a> {
                     format!("{} is not a program of the system's: {}", name.text, path.display());
                 let class =
                     known.map_or(Class::Unknown, |verdict| verdict.class.max(Class::Unknown));
-                return (Verdict { class, why }, Some(path), true);
+                return (Verdict::of(class, why), Some(path), true);
             }
         };
         let base = base_name(&name.text).to_owned();
@@ -221,6 +262,7 @@ impl<'a> Judge<'a> {
             {
                 return Some(Verdict::looks("it says where a program is"));
             }
+            "trap" => return Some(self.trap(arguments)),
             "exec" if arguments.is_empty() => return Some(Verdict::looks("it redirects")),
             _ => {}
         }
@@ -297,7 +339,7 @@ impl<'a> Judge<'a> {
             Floor::Writes => Class::Write,
             Floor::Unknown => Class::Unknown,
         };
-        Verdict { class, why: format!("{} runs another program", wrapper.name) }
+        Verdict::of(class, format!("{} runs another program", wrapper.name))
     }
 
     fn env(&mut self, arguments: &[Word]) -> Verdict {
@@ -311,7 +353,7 @@ impl<'a> Judge<'a> {
                     word.text.split_whitespace().any(|w| w == "rm" || w == "sh" || w == "bash")
                 });
                 let class = if dangerous { Class::Dangerous } else { Class::Unknown };
-                Verdict { class, why }
+                Verdict::of(class, why)
             }
             None if inner.is_empty() => Verdict::looks("it prints the environment"),
             None => Verdict::looks("env runs another program"),
@@ -326,6 +368,21 @@ impl<'a> Judge<'a> {
             return Verdict::looks("eval runs its arguments");
         }
         Verdict::dangerous("eval runs what is not known before")
+    }
+
+    /// What a trap runs is judged like what stands beside it.
+    fn trap(&mut self, arguments: &[Word]) -> Verdict {
+        match arguments.first() {
+            None => Verdict::looks("it lists traps"),
+            Some(word) if word.literal && matches!(word.text.as_str(), "" | "-" | "-l" | "-p") => {
+                Verdict::looks("it resets or ignores signals of this shell")
+            }
+            Some(word) if word.literal && !word.text.starts_with('-') => {
+                self.steps(&word.text);
+                Verdict::looks("it runs its argument later")
+            }
+            Some(_) => Verdict::dangerous("it runs later what is not known before"),
+        }
     }
 
     /// `sh -c SCRIPT` and its like.
@@ -353,9 +410,12 @@ impl<'a> Judge<'a> {
                     }
                     // An interactive or restricted shell, or one with options, may read other files first.
                     odd |= !text[1..].chars().all(|c| "clexuo".contains(c)) || text.contains('o');
+                    let before =
+                        std::mem::replace(&mut self.posix, !matches!(name, "bash" | "zsh" | "ksh"));
                     self.steps(&script.text);
+                    self.posix = before;
                     let class = if odd { Class::Unknown } else { Class::ReadOnly };
-                    return Verdict { class, why: format!("{name} runs a script") };
+                    return Verdict::of(class, format!("{name} runs a script"));
                 }
                 odd |= !text[1..].chars().all(|c| "lexu".contains(c));
                 if text.contains('s') {

@@ -68,6 +68,9 @@ pub struct Part {
     pub class: Class,
     /// Why it is of that class, for a person.
     pub why: String,
+    /// Whether it may take work away for good: files of the project that are not in a commit.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub destroys: bool,
     /// The file that would run, where it was found.
     pub program: Option<PathBuf>,
     /// Whether that is no program of the system's, whatever its name.

@@ -73,7 +73,7 @@ fn find(arguments: &[Word], judge: &mut Judge<'_>) -> Verdict {
     let mut words = arguments.iter().enumerate();
     while let Some((place, word)) = words.next() {
         let found = match word.text.as_str() {
-            "-delete" => Verdict::dangerous("find -delete removes files"),
+            "-delete" => Verdict::destroys("find -delete removes files"),
             "-fprint" | "-fprint0" | "-fprintf" | "-fls" => Verdict::writes("find writes a file"),
             "-exec" | "-execdir" | "-ok" | "-okdir" => {
                 let inner: Vec<Word> = arguments[place + 1..]
@@ -270,7 +270,7 @@ fn sed(arguments: &[Word]) -> Verdict {
             } else {
                 Class::Unknown
             };
-            return Verdict { class, why };
+            return Verdict::of(class, why);
         }
     }
     Verdict::looks("sed only prints")
@@ -314,7 +314,7 @@ fn awk(arguments: &[Word]) -> Verdict {
             } else {
                 Class::Unknown
             };
-            Verdict { class, why }
+            Verdict::of(class, why)
         }
         None => Verdict::looks("awk only prints"),
     }
@@ -400,9 +400,9 @@ fn rm(arguments: &[Word]) -> Verdict {
                 && word.text.contains(['r', 'R', 'f']))
     });
     let own = arguments.iter().filter(|word| !word.text.starts_with('-')).all(is_own_path)
-        && arguments.iter().all(|word| word.literal);
+        && !arguments.iter().any(|word| word.opaque);
     if hard && !own || arguments.iter().any(reaches_system) {
-        Verdict::dangerous("it removes more than named files and folders of the project")
+        Verdict::destroys("it removes more than named files and folders of the project")
     } else {
         Verdict::writes("it removes files")
     }
@@ -413,7 +413,11 @@ fn rm(arguments: &[Word]) -> Verdict {
 fn is_own_path(word: &Word) -> bool {
     let text = word.text.trim_start_matches("./").trim_end_matches('/');
     let inside = text.strip_prefix("/tmp/").unwrap_or(text);
-    word.literal
+    // A pattern below a folder that is named is that folder's.
+    let first = inside.split('/').next().unwrap_or("");
+    !word.opaque
+        && !word.text.contains(['$', '`'])
+        && !first.contains(['*', '?', '[', '{'])
         && !inside.is_empty()
         && !inside.starts_with(['/', '~', '.'])
         && !inside.split('/').any(|part| part == ".." || part == ".git")

@@ -153,11 +153,17 @@ pub(crate) fn awk(program: &str) -> Option<String> {
     if program.replace("||", "").contains('|') {
         return Some("its program uses a pipe".to_owned());
     }
-    // A comparison stands outside of what prints.
-    let prints = program
-        .split(['{', ';', '\n', '}'])
-        .any(|part| part.contains("print") && part.contains('>'));
-    if prints || program.contains(">>") {
+    // Outside of braces it compares; inside it may as well write.
+    let mut depth = 0;
+    let writes = program.chars().any(|c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        c == '>' && depth != 0
+    });
+    if writes || program.contains(">>") {
         return Some("its program writes a file".to_owned());
     }
     None

@@ -101,7 +101,6 @@ const LOOKS: &[&str] = &[
     "expr",
     "sleep",
     "nproc",
-    "arch",
     "tty",
     "users",
     "who",
@@ -121,10 +120,6 @@ const LOOKS: &[&str] = &[
     "bzcat",
     "xzcat",
     "zstdcat",
-    "nm",
-    "objdump",
-    "readelf",
-    "size",
     "vmstat",
     "pidof",
     "vdir",
@@ -771,6 +766,11 @@ const RUNS: &[&str] = &[
     "readarray",
     "coproc",
     "let",
+    "nm",
+    "objdump",
+    "readelf",
+    "size",
+    "arch",
 ];
 
 /// The rule of a program, by its name.
@@ -857,6 +857,35 @@ pub(crate) const SHELLS: &[&str] =
 /// Shells that speak another.
 pub(crate) const OTHER_SHELLS: &[&str] =
     &["fish", "csh", "tcsh", "nu", "xonsh", "elvish", "cmd", "cmd.exe"];
+
+/// Variables that may be set for a program without changing what it does: how it writes, and names of
+/// nobody's.
+pub(crate) fn is_harmless_variable(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "COLUMNS",
+        "LINES",
+        "TERM",
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "FORCE_COLOR",
+        "COLORTERM",
+        "LS_COLORS",
+        "CI",
+        "DEBUG",
+        "VERBOSE",
+        "RUST_BACKTRACE",
+        "RUST_LOG",
+        "TIMEFORMAT",
+        "FOO",
+        "BAR",
+    ];
+    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    NAMES.contains(&name) || name.starts_with("LC_") || plain && !is_dangerous_variable(name)
+}
 
 /// Variables that make programs run something, or find other programs.
 pub(crate) fn is_dangerous_variable(name: &str) -> bool {

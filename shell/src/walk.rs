@@ -5,7 +5,7 @@ use crate::{
     words::{self, Word, of},
 };
 use std::{cell::RefCell, collections::HashSet, ops::Range};
-use tree_sitter::{Node, Parser};
+use tree_sitter::{Node, Parser, TreeCursor};
 
 /// How deep a script may be nested.
 const MAX_DEPTH: usize = 64;
@@ -26,6 +26,8 @@ pub(crate) enum What {
     Command { words: Vec<Word>, assigned: Vec<String> },
     /// A variable is set.
     Assign(String),
+    /// A variable is set for programs too.
+    Export(String),
     /// A file is written to or read from.
     Redirect { writes: bool, target: Word },
     /// A condition in which arithmetic may run what texts hold.
@@ -40,6 +42,10 @@ pub(crate) struct Script {
     pub(crate) steps: Vec<Step>,
     /// Functions that it defines.
     pub(crate) functions: HashSet<String>,
+    /// It does arithmetic on variables.
+    pub(crate) arithmetic: bool,
+    /// It uses what `sh` need not know: there it may mean something else.
+    pub(crate) beyond_sh: bool,
     /// A function that calls itself.
     pub(crate) recursive: bool,
 }
@@ -60,6 +66,9 @@ pub(crate) fn steps(source: &str) -> Result<Script, &'static str> {
         return Err("it is too long to be judged");
     }
     // What shells and the grammar may see in different ways.
+    if source.contains("\\\n#") {
+        return Err("a line that goes on with what looks like a comment");
+    }
     let odd = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t')) || (c.is_whitespace() && !c.is_ascii())
     };
@@ -77,7 +86,7 @@ pub(crate) fn steps(source: &str) -> Result<Script, &'static str> {
         return Err("it cannot be parsed");
     }
     let mut walker = Walker { source, script: Script::default(), inside: Vec::new() };
-    walker.node(root, 0)?;
+    walker.node(&mut root.walk(), "", 0)?;
     Ok(walker.script)
 }
 
@@ -94,7 +103,14 @@ impl Walker<'_> {
         if self.script.steps.len() > MAX_PARTS { Err("it has too many parts") } else { Ok(()) }
     }
 
-    fn node(&mut self, node: Node<'_>, depth: usize) -> Result<(), &'static str> {
+    /// What the node at the cursor does, and those below it.
+    fn node(
+        &mut self,
+        cursor: &mut TreeCursor<'_>,
+        parent: &'static str,
+        depth: usize,
+    ) -> Result<(), &'static str> {
+        let node = cursor.node();
         if depth > MAX_DEPTH {
             return Err("it is nested too deep");
         }
@@ -103,20 +119,24 @@ impl Walker<'_> {
             "declaration_command" => self.declaration(node)?,
             "unset_command" => {
                 let text = of(node, self.source);
-                let plain = text
-                    .split_whitespace()
-                    .skip(1)
-                    .all(|word| !word.starts_with('-') || word == "-v");
+                let plain = |word: &str| {
+                    (!word.starts_with('-') || word == "-v")
+                        && !crate::table::is_dangerous_variable(word)
+                };
+                let plain = text.split_whitespace().skip(1).all(plain);
                 if !plain || text.contains(['$', '`', '\'', '"', '[']) {
                     self.push(What::Odd("it unsets more than plain variables"), node)?;
                 }
             }
             // Those in front of a command are told with it.
-            "variable_assignment"
-                if node.parent().is_none_or(|parent| parent.kind() != "command") =>
-            {
+            "variable_assignment" if parent != "command" => {
                 let name = assigned(node, self.source);
-                self.push(What::Assign(name), node)?;
+                let what = if parent == "declaration_command" {
+                    What::Export(name)
+                } else {
+                    What::Assign(name)
+                };
+                self.push(what, node)?;
             }
             "for_statement" | "select_statement" => {
                 if let Some(variable) = node.child_by_field_name("variable") {
@@ -124,17 +144,31 @@ impl Walker<'_> {
                     self.push(What::Assign(name), variable)?;
                 }
             }
-            "function_definition" => return self.function(node, depth),
+            "function_definition" => return self.function(cursor, depth),
             "file_redirect" => self.redirect(node)?,
-            "herestring_redirect" | "heredoc_redirect" => {}
+            "heredoc_redirect" => {
+                // Words behind it are arguments of the command.
+                if node.child_by_field_name("argument").is_some() {
+                    self.push(What::Odd("words behind a redirection"), node)?;
+                }
+            }
+            "herestring_redirect" | "process_substitution" | "array" => {
+                self.script.beyond_sh = true;
+            }
             "test_command" => {
                 let text = of(node, self.source);
+                self.script.beyond_sh |= text.starts_with("[[") || text.starts_with("((");
+                self.script.arithmetic |= evaluates(text) && text.contains('$');
                 if evaluates(text) && is_suspicious(text) {
                     self.push(What::Test, node)?;
                 }
             }
             "expansion" => {
                 let text = of(node, self.source);
+                // Inside of double quotes these are no quotes, and not every shell agrees.
+                if text.contains(['\'', '"', '`', '\\']) {
+                    self.push(What::Odd("an expansion that shells read in different ways"), node)?;
+                }
                 // `${x:=y}` sets, `${x@P}` runs what x holds, `${!x}` names another.
                 if text.contains(":=")
                     || text.contains('=')
@@ -150,16 +184,50 @@ impl Walker<'_> {
                     }
                 }
             }
+            "command_substitution" => {
+                let text = of(node, self.source);
+                if text.starts_with('`') && text.contains('\\') {
+                    self.push(What::Odd("a substitution inside of another"), node)?;
+                }
+            }
+            "ansi_c_string" if of(node, self.source).contains("\\'") => {
+                self.push(What::Odd("a quote that shells read in different ways"), node)?;
+            }
+            "arithmetic_expansion" => {
+                let text = of(node, self.source);
+                self.script.arithmetic |= text.contains(|c: char| c.is_ascii_alphabetic());
+                if text.contains("$(") && text[3..].contains("$(") || text.contains('`') {
+                    self.push(What::Odd("arithmetic on what a command prints"), node)?;
+                }
+            }
             "ERROR" => return Err("it cannot be parsed"),
             _ => {}
         }
         if node.is_missing() {
             return Err("it cannot be parsed");
         }
-        let mut cursor = node.walk();
-        for child in node.children(&mut cursor) {
-            self.node(child, depth + 1)?;
+        self.children(cursor, depth, |_| true)
+    }
+
+    fn children(
+        &mut self,
+        cursor: &mut TreeCursor<'_>,
+        depth: usize,
+        wanted: impl Fn(Node<'_>) -> bool,
+    ) -> Result<(), &'static str> {
+        let parent = cursor.node().kind();
+        if !cursor.goto_first_child() {
+            return Ok(());
         }
+        loop {
+            if wanted(cursor.node()) {
+                self.node(cursor, parent, depth + 1)?;
+            }
+            if !cursor.goto_next_sibling() {
+                break;
+            }
+        }
+        cursor.goto_parent();
         Ok(())
     }
 
@@ -210,17 +278,13 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn function(&mut self, node: Node<'_>, depth: usize) -> Result<(), &'static str> {
+    fn function(&mut self, cursor: &mut TreeCursor<'_>, depth: usize) -> Result<(), &'static str> {
+        let node = cursor.node();
         let name = node.child_by_field_name("name").map(|name| of(name, self.source).to_owned());
         let name = name.unwrap_or_default();
         self.script.functions.insert(name.clone());
         self.inside.push(name);
-        let mut cursor = node.walk();
-        for child in node.children(&mut cursor) {
-            if child.kind() != "word" {
-                self.node(child, depth + 1)?;
-            }
-        }
+        self.children(cursor, depth, |child| child.kind() != "word")?;
         self.inside.pop();
         Ok(())
     }
@@ -236,6 +300,12 @@ impl Walker<'_> {
             .find(|child| !child.is_named())
             .map_or("", |child| of(child, self.source));
         let target = words::read(target, self.source);
+        let mut places = node.walk();
+        if node.children_by_field_name("destination", &mut places).count() > 1 {
+            // They are arguments of the command.
+            self.push(What::Odd("words behind a redirection"), node)?;
+        }
+        self.script.beyond_sh |= matches!(operator, "&>" | "&>>");
         let is_number =
             target.literal && target.text.trim_end_matches('-').chars().all(|c| c.is_ascii_digit());
         if operator.ends_with('&') && is_number {

@@ -16,6 +16,7 @@ use std::{
     os::unix::{ffi::OsStringExt, fs::PermissionsExt, process::CommandExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 use troupe_tests::binary;
@@ -190,6 +191,7 @@ impl Stage {
             ("TH".to_owned(), text(place("home/troupe"))),
             ("CODEX_HOME".to_owned(), text(place("home/codex"))),
             ("P".to_owned(), probe),
+            ("N".to_owned(), number().to_string()),
             ("RUSTUP_HOME".to_owned(), rustup_home()),
             ("OUT".to_owned(), text(place("stdout"))),
             ("ERR".to_owned(), text(place("stderr"))),
@@ -199,7 +201,7 @@ impl Stage {
         self.script(&format!("set -e\n{}", case.setup), &work, &env)
             .map_err(|why| format!("the setup failed: {why}"))?;
         let cwd = case.cwd.as_ref().map_or(work.clone(), |cwd| {
-            cwd.replace("$O", &env["O"]).replace("$W", &env["W"]).into()
+            bytes(&cwd.replace("$O", &env["O"]).replace("$W", &env["W"])).into()
         });
         let status = self.inside(case, mode, &cwd, &env, &base)?;
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
@@ -251,9 +253,9 @@ impl Stage {
         let program = words.next().unwrap();
         // The command's own environment is the sandbox's business, but for what the case needs.
         let mut own = env.clone();
-        own.retain(|name, _| !["W", "O", "P", "TH", "OUT", "ERR"].contains(&name.as_str()));
+        own.retain(|name, _| !["W", "O", "P", "N", "TH", "OUT", "ERR"].contains(&name.as_str()));
         own.extend(case.env.clone());
-        let names = ["W", "O", "P", "TH"];
+        let names = ["W", "O", "P", "N", "TH"];
         let assigned: String =
             names.iter().map(|name| format!("{name}='{}'; export {name}\n", env[*name])).collect();
         let mut inner: Vec<OsString> = vec!["sh".into(), "-c".into()];
@@ -300,6 +302,12 @@ impl Stage {
         }
         wait(child)
     }
+}
+
+/// A number that no other case has, also of another run.
+fn number() -> u32 {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    std::process::id() % 100_000 * 1000 + COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
 fn rustup_home() -> String {

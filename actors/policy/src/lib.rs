@@ -25,9 +25,14 @@ pub use rulebook::{Decided, Hit, RuleBook, RuleError, Ruling, Where};
 pub use stages::command_key;
 pub use suggest::{Suggestion, suggest};
 
-use std::{sync::Arc, time::Duration};
-use tokio::{task::spawn_blocking, time::timeout};
-use troupe_kit::{Context, Life, Mailbox, Role, StartError};
+use std::{
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
+    time::Duration,
+};
+use troupe_kit::{Context, Life, Role, StartError};
 use troupe_messages::{PolicyMessage, ToolMessage, Verdict};
 
 /// How long the pipeline has for one question.
@@ -56,37 +61,35 @@ impl Role for Policy {
             cwd: cwd.clone(),
             approved: approved.clone(),
         };
-        let (pipeline, answer) = (Arc::clone(&self.pipeline), Answer::new(tool));
-        // A stage that hangs must not keep others from their answers.
-        cx.task(move |_| async move {
-            let judged = timeout(PATIENCE, spawn_blocking(move || pipeline.judge(&case).verdict));
-            let refused =
-                |why: &str| Verdict::Deny(format!("refused: {why}, which counts as a no"));
-            answer.send(match judged.await {
-                Ok(Ok(verdict)) => verdict,
-                Ok(Err(_)) => refused("the policy failed on this action"),
-                Err(_) => refused("the policy took too long"),
-            });
-        });
+        // Part of the handler, so that a crash loses no question; but a stage that hangs must not
+        // keep others from their answers, so it runs on a thread of its own.
+        let verdict = judge_within(&self.pipeline, case, PATIENCE);
+        cx.send(tool, ToolMessage::Judged(verdict));
     }
 
-    fn set_aside(&mut self, message: &PolicyMessage, _: &mut Context<PolicyMessage>) {
+    fn set_aside(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
         let PolicyMessage::Judge { tool, .. } = message;
         let why = "refused: the policy failed on this action twice".to_owned();
-        Answer::new(tool).send(Verdict::Deny(why));
+        cx.send(tool, ToolMessage::Judged(Verdict::Deny(why)));
     }
 }
 
-/// Where an answer goes.
-struct Answer(Mailbox<ToolMessage>);
-
-impl Answer {
-    fn new(tool: &Mailbox<ToolMessage>) -> Self {
-        Self(tool.clone())
-    }
-
-    fn send(self, verdict: Verdict) {
-        // A tool exec that is gone asks no more.
-        let _gone = self.0.tell(ToolMessage::Judged(verdict));
+/// Judges a case; a no if that takes too long.
+fn judge_within(pipeline: &Arc<Pipeline>, case: Case, patience: Duration) -> Verdict {
+    let pipeline = Arc::clone(pipeline);
+    let (answer, answered) = sync_channel(1);
+    let work = move || {
+        // Nobody waits any more: it took too long.
+        let _late = answer.send(pipeline.judge(&case).verdict);
+    };
+    let name = "troupe-policy".to_owned();
+    let refused = |why: &str| Verdict::Deny(format!("refused: {why}, which counts as a no"));
+    match std::thread::Builder::new().name(name).spawn(work) {
+        Err(error) => refused(&format!("the policy could not start ({error})")),
+        Ok(_) => match answered.recv_timeout(patience) {
+            Ok(verdict) => verdict,
+            Err(RecvTimeoutError::Timeout) => refused("the policy took too long"),
+            Err(RecvTimeoutError::Disconnected) => refused("the policy failed on this action"),
+        },
     }
 }

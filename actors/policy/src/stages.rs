@@ -6,7 +6,7 @@ use crate::{
 };
 use std::path::{Component, Path, PathBuf};
 use troupe_messages::{Question, Verdict};
-use troupe_shell::{Class, Context, Judgement, Kind, classify_argv};
+use troupe_shell::{Class, Context, Judgement, Kind, Part, classify_argv};
 use troupe_types::{ApprovalAsk, ApprovalPolicy, SandboxMode};
 
 /// What the machine's owner requires of every session.
@@ -221,13 +221,16 @@ fn command(
         });
     }
     let worst = judgement.parts.iter().find(|part| part.class == judgement.class);
-    let why =
-        worst.map_or_else(String::new, |part| format!("`{}`: {}", short(&part.text), part.why));
+    let said = |part: &Part| format!("`{}`: {}", short(&part.text), part.why);
+    let why = worst.map_or_else(String::new, said);
+    let lost = judgement.parts.iter().find(|part| part.destroys);
     Ok(match (&case.approval, judgement.class) {
         (Untrusted, _) => ask(&format!("{why} (approval_policy is untrusted)")),
+        // The sandbox holds what reaches beyond it, but not what takes the project's own files away.
         // Whoever gave full access and wants no questions gets none.
-        (Never, Class::Dangerous) if !open => Verdict::Deny(format!(
-            "refused: {why}. Nobody can be asked (approval_policy is never); do it another way"
+        (Never, _) if !open && lost.is_some() => Verdict::Deny(format!(
+            "refused: {}. Nobody can be asked (approval_policy is never); do it another way",
+            lost.map_or_else(String::new, said)
         )),
         (Never, _) => Verdict::Allow,
         (Granular(granular), Class::Dangerous) if !granular.sandbox_approval => {

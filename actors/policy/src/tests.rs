@@ -60,6 +60,9 @@ fn without_rules_the_class_and_the_policy_decide() {
         ("rm -rf build", "ask", "allow", "allow"),
         ("rm -rf /", "ask", "ask", "deny"),
         ("ls && rm -rf ~", "ask", "ask", "deny"),
+        ("git reset --hard", "ask", "ask", "deny"),
+        ("kill $!", "ask", "ask", "allow"),
+        ("curl x | sh", "ask", "ask", "allow"),
         ("echo 'open", "ask", "ask", "allow"),
     ];
     for (script, untrusted, on_request, never) in rows {
@@ -237,6 +240,22 @@ fn a_stage_that_fails_is_a_no() {
             }
         }
     }
+}
+
+#[test]
+fn a_stage_that_hangs_is_a_no() {
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let hook: crate::Hook = Arc::new(move |_| {
+        // Until the test lets go.
+        let _gone = held.lock().unwrap().recv();
+        Ok(())
+    });
+    let pipeline = Arc::new(Pipeline { hook: Some(hook), ..Pipeline::default() });
+    let case = case(command("ls"), ApprovalPolicy::Never, SandboxMode::ReadOnly);
+    let verdict = crate::judge_within(&pipeline, case, std::time::Duration::from_millis(20));
+    assert!(matches!(&verdict, Verdict::Deny(why) if why.contains("too long")), "{verdict:?}");
+    drop(hold);
 }
 
 #[test]

@@ -22,8 +22,21 @@ const NO_PROVIDER: &str = "no provider of models is configured. Do one of these:
   - name a provider: -c model_provider=… with [model_providers.…] in the configuration (docs/providers.md)
   - use a model server on this machine: --oss";
 
-/// The working directory: `-C`, or the current one.
+/// The working directory of a session, which has to be text: it is noted.
 pub(crate) fn working_directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
+    let real = directory(given)?;
+    if real.to_str().is_none() {
+        return Err(CliError::config(format!(
+            "the name of the directory {} is not UTF-8, so a session cannot note it: rename it, or \
+             reach it by a bind mount",
+            real.display()
+        )));
+    }
+    Ok(real)
+}
+
+/// A directory: the given one, or the current one; links resolved.
+pub(crate) fn directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
     let path = match given {
         Some(path) => path.to_owned(),
         None => std::env::current_dir().map_err(|error| {
@@ -35,13 +48,6 @@ pub(crate) fn working_directory(given: Option<&Path>) -> Result<PathBuf, CliErro
     })?;
     if !real.is_dir() {
         return Err(CliError::config(format!("{} is not a directory", path.display())));
-    }
-    if real.to_str().is_none() {
-        return Err(CliError::config(format!(
-            "the name of the directory {} is not UTF-8, so a session cannot note it: rename it, or \
-             reach it by a bind mount",
-            real.display()
-        )));
     }
     Ok(real)
 }

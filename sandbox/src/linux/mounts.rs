@@ -10,7 +10,10 @@ use crate::profile::Profile;
 use std::{
     ffi::CStr,
     fs, io,
-    os::unix::fs::{DirBuilderExt, PermissionsExt, symlink},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink},
+    },
     path::{Path, PathBuf},
 };
 
@@ -47,6 +50,11 @@ pub(crate) fn set_up(profile: &Profile, around: &Around<'_>) -> io::Result<Vec<R
     for writable in &profile.roots {
         bind(&writable.path, &writable.path)?;
     }
+    let protected = || profile.roots.iter().flat_map(|root| &root.protected);
+    for link in protected().filter(|path| path.is_symlink()) {
+        // Kernels that do not mount on links leave it replaceable; what it leads to is protected.
+        let _replaceable = bind_link(link);
+    }
     mount(Some(c"tmpfs"), stage, Some(c"tmpfs"), libc::MS_NOSUID, Some(c"mode=0755"))?;
     make_devices(stage)?;
     set_attributes(root, RDONLY | NOSUID | NODEV, 0, true)?;
@@ -70,8 +78,8 @@ pub(crate) fn set_up(profile: &Profile, around: &Around<'_>) -> io::Result<Vec<R
     // The stage itself is still to be written to.
     set_attributes(stage, 0, RDONLY, false)?;
     let nothing = Nothing::make(stage)?;
-    let protected = profile.roots.iter().flat_map(|root| &root.protected);
-    for path in protected.chain(around.placeholders) {
+    let there = protected().filter(|path| !path.is_symlink());
+    for path in there.chain(around.placeholders) {
         bind(path, path)?;
         set_attributes(path, RDONLY, 0, true)?;
     }
@@ -221,6 +229,14 @@ impl Nothing {
 fn bind(from: &Path, to: &Path) -> io::Result<()> {
     let from = c_path(from)?;
     mount(Some(&from), to, None, libc::MS_BIND | libc::MS_REC, None)
+}
+
+/// Mounts a link on itself: it leads where it did, and can be neither removed nor renamed.
+fn bind_link(link: &Path) -> io::Result<()> {
+    let flags = libc::O_PATH | libc::O_NOFOLLOW;
+    let link = fs::OpenOptions::new().read(true).custom_flags(flags).open(link)?;
+    let itself = PathBuf::from(format!("/proc/self/fd/{}", link.as_raw_fd()));
+    bind(&itself, &itself)
 }
 
 pub(super) fn mount(

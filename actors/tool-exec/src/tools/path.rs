@@ -24,10 +24,7 @@ pub fn resolve(cwd: &Path, path: &str) -> PathBuf {
 
 /// What is said of a file that must not be read.
 pub(super) fn denied() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        "it may hold secrets, which are not read (sandbox_deny_read)",
-    )
+    io::Error::other("it may hold secrets, which are not read (sandbox_deny_read)")
 }
 
 /// What to try instead of `path`, which does not exist: ` (…)` with a leading space, or nothing.

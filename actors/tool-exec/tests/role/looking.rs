@@ -25,6 +25,27 @@ async fn every_looking_tool_ends_by_itself() {
     }
 }
 
+/// The stage denies files called `secret`, whatever leads to them.
+#[tokio::test]
+async fn what_must_not_be_read_is_not() {
+    for (tool, arguments) in [
+        ("read_file", json!({"path": "secret"})),
+        ("read_file", json!({"path": "./x/../secret"})),
+        ("view_image", json!({"path": "secret"})),
+        ("grep_files", json!({"pattern": "hush", "path": "secret"})),
+        ("grep_files", json!({"pattern": "hush"})),
+    ] {
+        let scene = Scene::new(tool, &arguments).file("secret", "hush\n").folder("x");
+        let finished = scene.begin().finished().await;
+        assert!(
+            !text(&finished).contains("hush\n") && !text(&finished).contains(":hush"),
+            "{tool}: {finished:?}"
+        );
+        let refused = text(&finished).contains("sandbox_deny_read");
+        assert!(refused || tool == "grep_files", "{tool}: {finished:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_a_failure_with_a_text() {
     let scene = Scene::new("view_image", &json!({"path": "a.png"})).file("a.png", "no image");

@@ -110,6 +110,11 @@ impl Scene {
         self
     }
 
+    pub(crate) fn folder(self, name: &str) -> Self {
+        fs::create_dir(self.folder.path().join(name)).unwrap();
+        self
+    }
+
     pub(crate) fn begin(self) -> Stage {
         let kit = Kit::default();
         let (out, said) = mpsc::channel(1000);

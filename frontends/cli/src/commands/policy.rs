@@ -37,7 +37,7 @@ fn check(args: &PolicyCheckArgs, config: &ConfigArgs) -> CliResult {
     let (settings, pipeline) = prepare(config, &cwd, flags.into_iter().collect())?;
     // One word is a script, as the model writes it.
     let argv = match args.command.as_slice() {
-        [script] => vec!["sh".to_owned(), "-c".to_owned(), script.clone()],
+        [script] => vec![shell(), "-c".to_owned(), script.clone()],
         words => words.to_vec(),
     };
     let escalate = args.escalate.then(|| "asked for with --escalate".to_owned());
@@ -59,6 +59,11 @@ fn check(args: &PolicyCheckArgs, config: &ConfigArgs) -> CliResult {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The shell that commands of the model's run in.
+fn shell() -> String {
+    troupe_sandbox::which_shell().display().to_string()
 }
 
 fn prepare(
@@ -113,7 +118,11 @@ fn class_name(class: troupe::policy::Class) -> &'static str {
 /// The parts, without the shell around a script.
 fn shown(report: &Report) -> &[Finding] {
     match report.findings.as_slice() {
-        [shell, rest @ ..] if !rest.is_empty() && shell.part.text.starts_with("sh -c ") => rest,
+        [around, rest @ ..]
+            if !rest.is_empty() && around.part.text.starts_with(&format!("{} -c ", shell())) =>
+        {
+            rest
+        }
         all => all,
     }
 }

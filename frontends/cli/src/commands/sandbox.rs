@@ -13,7 +13,7 @@ use troupe_sandbox::{
 use troupe_types::{ErrorClass, Failure};
 
 pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
-    let cwd = setup::working_directory(args.cd.as_deref())?;
+    let cwd = setup::directory(args.cd.as_deref())?;
     let mode = setup::mode_name(args.sandbox);
     let loaded = setup::read(config, &cwd, vec![format!("sandbox_mode={mode}")])?;
     setup::warn(&loaded);

@@ -83,8 +83,8 @@ fn a_field_is_really_added_everywhere() {
     let mut value: Value = serde_json::from_str(&line.render().unwrap()).unwrap();
     extend(&mut value);
     let count = value.to_string().matches("from_the_future").count();
-    // Line, body, settings, granular, sandbox, project documents.
-    assert_eq!(count, 6, "{value}");
+    // Line, body, settings, granular, sandbox, its limits, project documents.
+    assert_eq!(count, 7, "{value}");
 }
 
 #[test]
