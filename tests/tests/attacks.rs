@@ -16,13 +16,15 @@ use std::{
     os::unix::{ffi::OsStringExt, fs::PermissionsExt, process::CommandExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 use troupe_tests::binary;
 
 /// Nobody, on every distribution.
 const ORDINARY: u32 = 65534;
+/// How many cases run at once.
+const WORKERS: usize = 4;
 /// A case that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -82,22 +84,42 @@ fn commands_reach_what_they_may_and_nothing_else() {
     for user in users {
         let name = if root && user.is_none() { "root" } else { "ordinary" };
         let stage = Stage::new(*user);
-        for case in cases.case.iter().filter(|case| case.name.contains(&only)) {
-            if case.user.as_deref().is_some_and(|wanted| wanted != name) {
-                continue;
-            }
-            if !case.needs.iter().all(|program| stage.has(program)) {
-                continue;
-            }
-            for mode in &case.modes {
-                count += 1;
+        let wanted = |case: &&Case| {
+            case.name.contains(&only)
+                && case.user.as_deref().is_none_or(|wanted| wanted == name)
+                && case.needs.iter().all(|program| stage.has(program))
+        };
+        let jobs: Vec<(&Case, &String)> = cases
+            .case
+            .iter()
+            .filter(wanted)
+            .flat_map(|case| case.modes.iter().map(move |mode| (case, mode)))
+            .collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((case, mode)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let began = Instant::now();
                 let found = stage.try_case(case, mode);
-                let kind = if case.everyday { "everyday" } else { "attack" };
-                let verdict = if found.is_ok() { "ok" } else { "FAILED" };
-                writeln!(report, "{verdict}\t{name}\t{mode}\t{kind}\t{}", case.name).unwrap();
-                if let Err(why) = found {
-                    failed.push(format!("{} ({name}, {mode}): {why}", case.name));
+                if began.elapsed() > Duration::from_secs(2) {
+                    println!("{} ({name}, {mode}) took {:?}", case.name, began.elapsed());
                 }
+                done.push((*case, *mode, found));
+            }
+            done
+        };
+        // Most of them wait for something.
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        });
+        for (case, mode, found) in done {
+            count += 1;
+            let kind = if case.everyday { "everyday" } else { "attack" };
+            let verdict = if found.is_ok() { "ok" } else { "FAILED" };
+            writeln!(report, "{verdict}\t{name}\t{mode}\t{kind}\t{}", case.name).unwrap();
+            if let Err(why) = found {
+                failed.push(format!("{} ({name}, {mode}): {why}", case.name));
             }
         }
     }
@@ -226,7 +248,7 @@ impl Stage {
         env: &BTreeMap<String, String>,
     ) -> Result<(), String> {
         let mut command = self.command("sh", cwd, env);
-        let output = self.folder.path().join("script.out");
+        let output = self.folder.path().join(format!("script-{}.out", number()));
         let file = File::create(&output).unwrap();
         command.args(["-c", script]).stdin(Stdio::null());
         command.stdout(file.try_clone().unwrap()).stderr(file);
