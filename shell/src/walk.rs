@@ -146,11 +146,9 @@ impl Walker<'_> {
             }
             "function_definition" => return self.function(cursor, depth),
             "file_redirect" => self.redirect(node)?,
-            "heredoc_redirect" => {
-                // Words behind it are arguments of the command.
-                if node.child_by_field_name("argument").is_some() {
-                    self.push(What::Odd("words behind a redirection"), node)?;
-                }
+            // Words behind it are arguments of the command.
+            "heredoc_redirect" if node.child_by_field_name("argument").is_some() => {
+                self.push(What::Odd("words behind a redirection"), node)?;
             }
             "herestring_redirect" | "process_substitution" | "array" => {
                 self.script.beyond_sh = true;
