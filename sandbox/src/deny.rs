@@ -2,7 +2,10 @@
 //! sessions.
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 /// Below the home directory.
 const AT_HOME: [&str; 27] = [
@@ -45,6 +48,9 @@ const OF_THE_SYSTEM: [&str; 7] = [
     "/etc/ssl/private",
 ];
 
+/// The pattern that is denied unless the user says otherwise.
+const USUAL_PATTERN: &str = "**/.env";
+
 /// What is denied unless the user says otherwise.
 pub(crate) fn default_deny_read() -> Vec<String> {
     let homes = homes();
@@ -54,12 +60,17 @@ pub(crate) fn default_deny_read() -> Vec<String> {
     let system = if cfg!(unix) { &OF_THE_SYSTEM[..] } else { &[] };
     at_home
         .chain(system.iter().map(|path| (*path).to_owned()))
-        .chain(["**/.env".to_owned()])
+        .chain([USUAL_PATTERN.to_owned()])
         .collect()
 }
 
 /// The home directory by the environment, and by the list of users where that is another.
-fn homes() -> Vec<PathBuf> {
+fn homes() -> &'static [PathBuf] {
+    static HOMES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+    HOMES.get_or_init(find_homes)
+}
+
+fn find_homes() -> Vec<PathBuf> {
     let mut homes: Vec<PathBuf> = std::env::home_dir().into_iter().collect();
     #[cfg(target_os = "linux")]
     {
@@ -109,7 +120,17 @@ impl DenyRead {
                 paths.push(path.to_owned());
             }
         }
-        let matcher = builder.build().map_err(|error| error.to_string())?;
+        // Making it takes as long as starting a process: the usual one is made once.
+        static USUAL: OnceLock<GlobSet> = OnceLock::new();
+        let build = || builder.build().map_err(|error| error.to_string());
+        let matcher = match (patterns.as_slice(), USUAL.get()) {
+            ([only], Some(usual)) if only == USUAL_PATTERN => usual.clone(),
+            ([only], None) if only == USUAL_PATTERN => {
+                let made = build()?;
+                USUAL.get_or_init(|| made).clone()
+            }
+            _ => build()?,
+        };
         Ok(Self { paths, patterns, matcher })
     }
 

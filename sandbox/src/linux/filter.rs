@@ -1,9 +1,10 @@
 //! The system call filter: what a command has no business with.
+//!
+//! The kernel runs a new filter once for every call there is, to find those that it always allows; so
+//! the time it takes to start a command depends on how many steps a call needs. The calls are found by
+//! halving, in one program for all that is refused.
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter, sock_filter,
-};
+use seccompiler::{BpfProgram, apply_filter, sock_filter};
 use std::{collections::BTreeMap, io, sync::OnceLock};
 
 /// Calls that reach other processes, the kernel or the mounts.
@@ -76,23 +77,24 @@ const REFUSED: &[libc::c_long] = &[
 const OPEN_TREE_ATTR: libc::c_long = 467;
 
 /// Flags of `clone` that make namespaces.
-const NAMESPACES: u64 = (libc::CLONE_NEWUSER
+const NAMESPACES: u32 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP) as u64;
+    | libc::CLONE_NEWCGROUP)
+    .cast_unsigned();
 
 /// Puts words into a terminal's input.
-const TIOCSTI: u64 = 0x5412;
+const TIOCSTI: u32 = 0x5412;
 /// Pastes a console's selection.
-const TIOCLINUX: u64 = 0x541C;
+const TIOCLINUX: u32 = 0x541C;
 
 /// Takes over a console's output.
-const TIOCCONS: u64 = 0x541D;
+const TIOCCONS: u32 = 0x541D;
 
-const SET_USER_ID: u64 = libc::S_ISUID as u64;
+const SET_USER_ID: u32 = libc::S_ISUID;
 /// Calls that set the mode of a file, and which argument that is.
 const SET_MODE: &[(libc::c_long, u8)] = &[
     #[cfg(target_arch = "x86_64")]
@@ -112,7 +114,7 @@ const CREATE: &[(libc::c_long, u8)] = &[
     (libc::SYS_open, 1),
     (libc::SYS_openat, 2),
 ];
-const MAKES: u64 = libc::O_CREAT as u64;
+const MAKES: u32 = libc::O_CREAT.cast_unsigned();
 /// Newer than the library's list of numbers; the same on every architecture.
 const FCHMODAT2: libc::c_long = 452;
 
@@ -127,120 +129,197 @@ pub(crate) enum Sockets {
 
 /// The filters for commands.
 struct Programs {
-    internet: Vec<BpfProgram>,
-    local: Vec<BpfProgram>,
+    internet: BpfProgram,
+    local: BpfProgram,
 }
 
-static PROGRAMS: OnceLock<Option<Programs>> = OnceLock::new();
+static PROGRAMS: OnceLock<Programs> = OnceLock::new();
 
 /// Makes the filters, so that commands forked from here on have them.
 pub(crate) fn prepare() {
-    let _refused_later = programs();
+    PROGRAMS.get_or_init(|| Programs {
+        internet: program(&rules(Sockets::Internet)),
+        local: program(&rules(Sockets::Local)),
+    });
 }
 
-fn programs() -> Option<&'static Programs> {
-    let make = || -> io::Result<Programs> {
-        Ok(Programs { internet: make(Sockets::Internet)?, local: make(Sockets::Local)? })
-    };
-    PROGRAMS.get_or_init(|| make().ok()).as_ref()
-}
-
-/// Applies the filters to this process and all below it. Needs no-new-privs.
+/// Applies the filter to this process and all below it. Needs no-new-privs, and [`prepare`].
 pub(crate) fn apply(sockets: Sockets) -> io::Result<()> {
-    let programs = programs().ok_or(io::ErrorKind::Unsupported)?;
-    let programs = match sockets {
+    let programs = PROGRAMS.get().ok_or(io::ErrorKind::Unsupported)?;
+    let program = match sockets {
         Sockets::Internet => &programs.internet,
         Sockets::Local => &programs.local,
     };
-    programs.iter().try_for_each(|program| apply_filter(program).map_err(io::Error::other))
+    apply_filter(program).map_err(io::Error::other)
 }
 
-fn make(sockets: Sockets) -> io::Result<Vec<BpfProgram>> {
-    let mut programs = vec![
-        program(rules(sockets)?, errno(libc::EPERM))?,
-        program(unseen(), errno(libc::ENOSYS))?,
-    ];
-    if cfg!(target_arch = "x86_64") {
-        programs.push(no_x32());
+/// What becomes of a call.
+enum Rule {
+    /// It fails with this error.
+    Fails(libc::c_int),
+    /// It is not permitted if all conditions of one of these hold.
+    FailsIf(Vec<Vec<Condition>>),
+}
+
+/// A condition on an argument: its number, and its lower half.
+enum Condition {
+    Is(u8, u32),
+    IsNone(u8, &'static [libc::c_int]),
+    /// One of these bits is set.
+    Has(u8, u32),
+}
+
+type Rules = BTreeMap<libc::c_long, Rule>;
+
+fn rules(sockets: Sockets) -> Rules {
+    use Condition::{Has, Is, IsNone};
+    let mut rules: Rules = REFUSED.iter().map(|call| (*call, Rule::Fails(libc::EPERM))).collect();
+    // Their flags are out of a filter's sight; programs fall back to `clone` and `openat`.
+    for call in [libc::SYS_clone3, libc::SYS_openat2] {
+        rules.insert(call, Rule::Fails(libc::ENOSYS));
     }
-    Ok(programs)
-}
-
-fn errno(errno: libc::c_int) -> SeccompAction {
-    SeccompAction::Errno(errno.unsigned_abs())
-}
-
-/// The numbers of the 32-bit calls that 64-bit programs can make (x32) are others than those that
-/// the rules name. Calls of another architecture end the process.
-fn no_x32() -> BpfProgram {
-    const X32: u32 = 0x4000_0000;
-    const NUMBER: u32 = 0;
-    let statement = |code: u32, k: u32| sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    vec![
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, NUMBER),
-        sock_filter {
-            code: (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16,
-            jt: 0,
-            jf: 1,
-            k: X32,
-        },
-        statement(
-            libc::BPF_RET | libc::BPF_K,
-            libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs(),
-        ),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
-    ]
-}
-
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-fn program(rules: Rules, action: SeccompAction) -> io::Result<BpfProgram> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch);
-    filter.and_then(BpfProgram::try_from).map_err(io::Error::other)
-}
-
-fn rules(sockets: Sockets) -> io::Result<Rules> {
-    let mut rules: Rules = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
-    let clone = (0..64).map(|bit| 1u64 << bit).filter(|flag| NAMESPACES & flag != 0);
-    let clone = clone.map(|flag| rule(0, SeccompCmpOp::MaskedEq(flag), flag));
-    rules.insert(libc::SYS_clone, clone.collect::<io::Result<_>>()?);
-    let ioctl = [TIOCSTI, TIOCLINUX, TIOCCONS].map(|request| rule(1, SeccompCmpOp::Eq, request));
-    rules.insert(libc::SYS_ioctl, ioctl.into_iter().collect::<io::Result<_>>()?);
+    let mut fails_if = |call, any: Vec<Vec<Condition>>| rules.insert(call, Rule::FailsIf(any));
+    fails_if(libc::SYS_clone, vec![vec![Has(0, NAMESPACES)]]);
+    let terminals = [TIOCSTI, TIOCLINUX, TIOCCONS];
+    fails_if(libc::SYS_ioctl, terminals.map(|request| vec![Is(1, request)]).into());
     // A program left behind that runs with the rights of whoever owns it.
     for (call, mode) in SET_MODE {
-        rules.insert(*call, vec![rule(*mode, SeccompCmpOp::MaskedEq(SET_USER_ID), SET_USER_ID)?]);
+        fails_if(*call, vec![vec![Has(*mode, SET_USER_ID)]]);
     }
     for (call, flags) in CREATE {
-        let makes = condition(*flags, SeccompCmpOp::MaskedEq(MAKES), MAKES)?;
-        let mode = condition(*flags + 1, SeccompCmpOp::MaskedEq(SET_USER_ID), SET_USER_ID)?;
-        rules.insert(*call, vec![SeccompRule::new(vec![makes, mode]).map_err(io::Error::other)?]);
+        fails_if(*call, vec![vec![Has(*flags, MAKES), Has(*flags + 1, SET_USER_ID)]]);
     }
     // Families beyond these reach the kernel, the hardware or the host of a virtual machine.
     let allowed: &[libc::c_int] = match sockets {
         Sockets::Internet => &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6],
         Sockets::Local => &[libc::AF_UNIX],
     };
-    for (call, allowed) in [(libc::SYS_socket, allowed), (libc::SYS_socketpair, &[libc::AF_UNIX])] {
-        let not = allowed
-            .iter()
-            .map(|family| condition(0, SeccompCmpOp::Ne, u64::from(family.unsigned_abs())));
-        let not = not.collect::<io::Result<Vec<_>>>()?;
-        rules.insert(call, vec![SeccompRule::new(not).map_err(io::Error::other)?]);
+    fails_if(libc::SYS_socket, vec![vec![IsNone(0, allowed)]]);
+    fails_if(libc::SYS_socketpair, vec![vec![IsNone(0, &[libc::AF_UNIX])]]);
+    rules
+}
+
+/// Places in what a filter sees (seccomp(2), `struct seccomp_data`).
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const ARGUMENTS: u32 = 16;
+/// The numbers of the 32-bit calls that 64-bit programs can make (x32) begin here.
+const X32: u32 = 0x4000_0000;
+
+#[cfg(target_arch = "x86_64")]
+const OURS: u32 = 0xC000_003E;
+#[cfg(target_arch = "aarch64")]
+const OURS: u32 = 0xC000_00B7;
+#[cfg(target_arch = "riscv64")]
+const OURS: u32 = 0xC000_00F3;
+
+const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+
+fn program(rules: &Rules) -> BpfProgram {
+    let rules: Vec<(u32, &Rule)> =
+        rules.iter().filter_map(|(call, rule)| Some((u32::try_from(*call).ok()?, rule))).collect();
+    let mut program = vec![
+        load(ARCHITECTURE),
+        // Calls of another architecture end the process.
+        jump(libc::BPF_JEQ, OURS, 1, 0),
+        give(libc::SECCOMP_RET_KILL_PROCESS),
+        load(NUMBER),
+    ];
+    if cfg!(target_arch = "x86_64") {
+        program.extend([jump(libc::BPF_JGE, X32, 0, 1), give(error(libc::ENOSYS))]);
     }
-    Ok(rules)
+    program.extend(search(&rules));
+    program
 }
 
-/// Their flags are out of a filter's sight; programs fall back to `clone` and `openat`.
-fn unseen() -> Rules {
-    BTreeMap::from([libc::SYS_clone3, libc::SYS_openat2].map(|call| (call, Vec::new())))
+/// Finds the rule of the call that is loaded; every way through ends with a verdict.
+fn search(rules: &[(u32, &Rule)]) -> BpfProgram {
+    let mut program = Vec::new();
+    if rules.len() > 2 {
+        let (low, high) = rules.split_at(rules.len() / 2);
+        let below = search(low);
+        match u8::try_from(below.len()) {
+            Ok(length) => program.push(jump(libc::BPF_JGE, high[0].0, length, 0)),
+            // Too far for a conditional jump.
+            Err(_) => {
+                let length = u32::try_from(below.len()).unwrap_or(u32::MAX);
+                program.push(jump(libc::BPF_JGE, high[0].0, 0, 1));
+                program.push(instruction(libc::BPF_JMP | libc::BPF_JA, length, 0, 0));
+            }
+        }
+        program.extend(below);
+        program.extend(search(high));
+        return program;
+    }
+    for (call, rule) in rules {
+        let then = verdict(rule);
+        let length = u8::try_from(then.len()).unwrap_or(u8::MAX);
+        program.push(jump(libc::BPF_JEQ, *call, 0, length));
+        program.extend(then);
+    }
+    program.push(give(ALLOW));
+    program
 }
 
-fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> io::Result<SeccompCondition> {
-    SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
-        .map_err(io::Error::other)
+fn verdict(rule: &Rule) -> BpfProgram {
+    let any = match rule {
+        Rule::Fails(errno) => return vec![give(error(*errno))],
+        Rule::FailsIf(any) => any,
+    };
+    let mut program = Vec::new();
+    for all in any {
+        // From the last condition to the first: each leads past the rest if it does not hold.
+        let mut rest = vec![give(error(libc::EPERM))];
+        for condition in all.iter().rev() {
+            let past = u8::try_from(rest.len()).unwrap_or(u8::MAX);
+            let mut test = match condition {
+                Condition::Is(argument, value) => {
+                    vec![load(low_half(*argument)), jump(libc::BPF_JEQ, *value, 0, past)]
+                }
+                Condition::Has(argument, bits) => {
+                    vec![load(low_half(*argument)), jump(libc::BPF_JSET, *bits, 0, past)]
+                }
+                Condition::IsNone(argument, values) => {
+                    let mut test = vec![load(low_half(*argument))];
+                    for (place, value) in values.iter().enumerate() {
+                        let left = u8::try_from(values.len() - 1 - place).unwrap_or(0);
+                        test.push(jump(libc::BPF_JEQ, value.cast_unsigned(), past + left, 0));
+                    }
+                    test
+                }
+            };
+            test.extend(rest);
+            rest = test;
+        }
+        program.extend(rest);
+    }
+    program.push(give(ALLOW));
+    program
 }
 
-fn rule(argument: u8, operator: SeccompCmpOp, value: u64) -> io::Result<SeccompRule> {
-    SeccompRule::new(vec![condition(argument, operator, value)?]).map_err(io::Error::other)
+fn low_half(argument: u8) -> u32 {
+    let half = if cfg!(target_endian = "big") { 4 } else { 0 };
+    ARGUMENTS + 8 * u32::from(argument) + half
+}
+
+fn error(errno: libc::c_int) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()
+}
+
+fn load(place: u32) -> sock_filter {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, place, 0, 0)
+}
+
+fn jump(how: u32, value: u32, if_so: u8, if_not: u8) -> sock_filter {
+    instruction(libc::BPF_JMP | how | libc::BPF_K, value, if_so, if_not)
+}
+
+fn give(verdict: u32) -> sock_filter {
+    instruction(libc::BPF_RET | libc::BPF_K, verdict, 0, 0)
+}
+
+fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+    // The codes are of eight bits (bpf(4)).
+    let code = u16::try_from(code).unwrap_or(u16::MAX);
+    sock_filter { code, jt, jf, k }
 }
