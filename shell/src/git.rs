@@ -118,11 +118,8 @@ const DANGEROUS: &[&str] = &[
     "fast-import",
 ];
 
-/// Those of them that take work away which is in no commit, or commits that nothing else names.
-const LOSES: &[&str] = &[
-    "reset", "checkout", "switch", "restore", "branch", "tag", "stash", "reflog", "rm", "worktree",
-    "clean",
-];
+/// Those of them that take work away which is in no commit.
+const LOSES: &[&str] = &["reset", "checkout", "switch", "restore", "rm", "clean"];
 
 pub(crate) fn judge(arguments: &[Word]) -> Verdict {
     let unknown = |why: String| Verdict::of(Class::Unknown, why);
