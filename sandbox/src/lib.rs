@@ -15,22 +15,20 @@ mod names;
 mod other;
 mod profile;
 mod resolve;
+mod started;
 mod survey;
 
 pub use deny::DenyRead;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};
 pub use exit::{Exit, LaunchError};
 #[cfg(target_os = "linux")]
-pub use linux::{
-    Enforcement, Launcher, Started, enforcement, launcher_main, raise_fd_limit, run_under,
-};
+pub use linux::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use names::is_protected_name;
 #[cfg(not(target_os = "linux"))]
-pub use other::{
-    Enforcement, Launcher, Started, enforcement, launcher_main, raise_fd_limit, run_under,
-};
+pub use other::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use profile::{Command, Profile, Root};
 pub use resolve::{ResolveError, deny_read, resolve};
+pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
 
 /// The first argument that makes a program the launcher; handled before anything else by

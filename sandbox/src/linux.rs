@@ -18,9 +18,10 @@ mod overlay;
 mod placeholders;
 mod rules;
 mod sys;
+mod terminal;
 mod wire;
 
-pub use host::{Launcher, Started};
+pub use host::Launcher;
 pub use init::run_under;
 pub use launcher::launcher_main;
 pub use limits::raise_fd_limit;

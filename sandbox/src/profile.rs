@@ -12,6 +12,8 @@ pub struct Command {
     pub env: Vec<(OsString, OsString)>,
     /// Where it runs.
     pub cwd: PathBuf,
+    /// On a terminal of its own instead of pipes, with nothing as its input.
+    pub terminal: bool,
 }
 
 /// A folder that may be written to.

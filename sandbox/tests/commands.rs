@@ -14,10 +14,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use troupe_sandbox::{
-    Command, EnvPolicy, Exit, LaunchError, Launcher, Profile, Surveyor, child_env, resolve,
-    run_if_launcher,
+    Command, EnvPolicy, Exit, LaunchError, Launcher, Profile, Started, Surveyor, child_env,
+    resolve, run_if_launcher,
 };
 use troupe_types::{SandboxMode, SandboxSettings};
 
@@ -40,6 +40,8 @@ fn main() {
         ("the_whole_tree_ends_when_it_is_let_go", |stage| Box::pin(trees(stage))),
         ("strays_are_counted", |stage| Box::pin(strays(stage))),
         ("a_dead_launcher_is_replaced", |stage| Box::pin(dead_launcher(stage))),
+        ("terminals_are_real", |stage| Box::pin(terminals(stage))),
+        ("an_interrupt_reaches_the_group", |stage| Box::pin(interrupts(stage))),
         ("many_launches_leave_nothing", |stage| Box::pin(many(stage))),
     ];
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -94,21 +96,21 @@ impl Stage {
 
     async fn run_with(&self, profile: &Profile, cwd: &Path, script: &str) -> (Exit, String) {
         let started = self.launcher.launch(&shell(cwd, script), profile).await.unwrap();
-        let ([stdout, stderr], exit, kill) = started.into_parts();
+        let Started { stdout, stderr, exit, kill, .. } = started;
         let (exit, out, err) = tokio::time::timeout(PATIENCE, async {
             tokio::join!(exit, read(stdout), read(stderr))
         })
         .await
         .unwrap();
         kill();
-        (exit, out + &err)
+        (exit.exit, out + &err)
     }
 }
 
 fn shell(cwd: &Path, script: &str) -> Command {
     let argv = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
     let env = child_env(&EnvPolicy::default(), std::env::vars_os(), &[]);
-    Command { argv, env, cwd: cwd.to_owned() }
+    Command { argv, env, cwd: cwd.to_owned(), terminal: false }
 }
 
 async fn read(mut from: impl AsyncRead + Unpin) -> String {
@@ -176,14 +178,14 @@ async fn shared_names(stage: &Stage) {
     let fifo = stage.folder.path().join("go");
     assert!(stage.run(SandboxMode::DangerFullAccess, "mkfifo ../go").await.0 == Exit::Code(0));
     let started = other.launch(&shell(&bare, script), &profile).await.unwrap();
-    let ([mut stdout, _stderr], exit, kill) = started.into_parts();
+    let Started { mut stdout, stderr: _stderr, exit, kill, .. } = started;
     stdout.read_exact(&mut [0; 3]).await.unwrap();
     // Resolved while the name is there; it is gone from that launcher's view when it has ended.
     let profile = stage.profile(SandboxMode::WorkspaceWrite, &bare);
     let (exit_here, out) = stage.run_with(&profile, &bare, "touch .git/config").await;
     assert_ne!(exit_here, Exit::Code(0), "{out}");
     fs::write(&fifo, "go\n").unwrap();
-    assert_ne!(exit.await, Exit::Code(0));
+    assert_ne!(exit.await.exit, Exit::Code(0));
     assert!(!read(stdout).await.contains("made"));
     drop(kill);
     until("no litter", || fs::read_dir(&bare).unwrap().count() == 0);
@@ -277,7 +279,7 @@ async fn trees(stage: &Stage) {
         let profile = stage.profile(mode, &stage.work());
         let started =
             stage.launcher.launch(&shell(&stage.work(), &script), &profile).await.unwrap();
-        let ([mut stdout, _stderr], exit, kill) = started.into_parts();
+        let Started { mut stdout, stderr: _stderr, exit, kill, .. } = started;
         stdout.read_exact(&mut [0; 3]).await.unwrap();
         until("they run", || running(&marker).len() >= 5);
         drop((exit, kill));
@@ -290,8 +292,8 @@ async fn strays(stage: &Stage) {
         let profile = stage.profile(mode, &stage.work());
         let script = "sleep 300 & setsid sleep 300 & sleep 0.05";
         let started = stage.launcher.launch(&shell(&stage.work(), script), &profile).await.unwrap();
-        let (_outputs, exit, kill) = started.into_parts();
-        assert_eq!(exit.await, Exit::Code(0));
+        let Started { stdout: _stdout, stderr: _stderr, exit, kill, .. } = started;
+        assert_eq!(exit.await.exit, Exit::Code(0));
         assert_eq!(kill(), 2, "{mode:?}");
     }
 }
@@ -302,12 +304,64 @@ async fn dead_launcher(stage: &Stage) {
     let profile = stage.profile(SandboxMode::WorkspaceWrite, &stage.work());
     let started =
         stage.launcher.launch(&shell(&stage.work(), "sleep 300"), &profile).await.unwrap();
-    let (_outputs, exit, _kill) = started.into_parts();
+    let Started { stdout: _stdout, stderr: _stderr, exit, kill: _kill, .. } = started;
     let killed = stage.run(SandboxMode::DangerFullAccess, &format!("kill -9 {first}")).await;
     let exit = tokio::time::timeout(PATIENCE, exit).await;
-    assert_eq!(exit, Ok(Exit::Lost), "the kill ended with {killed:?}");
+    assert_eq!(exit.map(|end| end.exit), Ok(Exit::Lost), "the kill ended with {killed:?}");
     assert_eq!(stage.run(SandboxMode::WorkspaceWrite, "true").await.0, Exit::Code(0));
     assert_ne!(stage.launcher.pid().unwrap(), first);
+}
+
+async fn terminals(stage: &Stage) {
+    for mode in [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess] {
+        let profile = stage.profile(mode, &stage.work());
+        let script = "test -t 0 && test -t 1 && test -t 2 && test -c \"$(tty)\" && stty size
+            read line && echo \"got $line\"; trap 'echo caught; exit 7' INT
+            echo ready >/dev/tty; while :; do sleep 0.01; done";
+        let mut command = shell(&stage.work(), script);
+        command.terminal = true;
+        let started = stage.launcher.launch(&command, &profile).await.unwrap();
+        let Started { mut stdout, input, exit, kill, .. } = started;
+        let mut input = input.unwrap();
+        let talk = async {
+            let mut seen = read_until(&mut stdout, "24 80\r\n").await;
+            input.write_all(b"hello\n").await.unwrap();
+            seen += &read_until(&mut stdout, "ready\r\n").await;
+            // What is typed is an interrupt for the terminal.
+            input.write_all(b"\x03").await.unwrap();
+            let end = exit.await;
+            (seen + &read(stdout).await, end.exit)
+        };
+        let (seen, end) = tokio::time::timeout(PATIENCE, talk).await.unwrap();
+        assert!(seen.contains("got hello\r\n") && seen.contains("caught"), "{mode:?}: {seen}");
+        assert_eq!(end, Exit::Code(7), "{mode:?}: {seen}");
+        kill();
+    }
+}
+
+async fn read_until(from: &mut (impl AsyncRead + Unpin), end: &str) -> String {
+    let mut text = String::new();
+    let mut chunk = [0; 256];
+    while !text.ends_with(end) {
+        let count = from.read(&mut chunk).await.unwrap();
+        assert!(count > 0, "it ended with {text:?}");
+        text += &String::from_utf8_lossy(&chunk[..count]);
+    }
+    text
+}
+
+async fn interrupts(stage: &Stage) {
+    for mode in [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess] {
+        let profile = stage.profile(mode, &stage.work());
+        let script = "trap 'exit 9' INT; echo up; while :; do sleep 0.01; done";
+        let command = shell(&stage.work(), script);
+        let Started { mut stdout, stderr: _stderr, exit, kill: _kill, interrupt, .. } =
+            stage.launcher.launch(&command, &profile).await.unwrap();
+        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        interrupt();
+        let end = tokio::time::timeout(PATIENCE, exit).await.unwrap();
+        assert_eq!(end.exit, Exit::Code(9), "{mode:?}");
+    }
 }
 
 async fn many(stage: &Stage) {

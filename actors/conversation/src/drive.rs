@@ -259,6 +259,8 @@ impl Conversation {
             call: item,
             settings: Arc::clone(&self.args.settings),
             approved: self.state.core.approved.iter().cloned().collect(),
+            process: call.seq,
+            background: self.background_processes(),
             conversation: cx.myself().clone(),
         });
         cx.send(&self.args.supervisor, SupervisorMessage::add(spec));

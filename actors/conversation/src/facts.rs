@@ -119,6 +119,12 @@ impl Conversation {
     }
 
     pub(crate) fn on_tool(&mut self, call: CallId, fact: &ToolFact, cx: &mut Cx) {
+        if let ToolFact::ProcessEnded(ended) = fact {
+            if self.state.core.background(call).is_some_and(|process| !process.ended) {
+                self.append(ended.clone(), cx);
+            }
+            return self.advance(cx);
+        }
         let Some(open) = self.state.core.open_call(call) else {
             tracing::debug!(%call, "stale fact of a tool dropped");
             return;
@@ -144,7 +150,9 @@ impl Conversation {
             ToolFact::Finished(finished) => {
                 self.attempts.remove(&call);
                 self.append(finished.as_ref().clone(), cx);
+                self.forget_processes(cx);
             }
+            ToolFact::ProcessEnded(_) => {}
         }
         self.advance(cx);
     }
@@ -152,6 +160,7 @@ impl Conversation {
     pub(crate) fn on_tool_gone(&mut self, call: CallId, exit: &str, cx: &mut Cx) {
         self.tools.remove(&call);
         self.lose_call(call, exit, cx);
+        self.lose_process(call, cx);
         self.advance(cx);
     }
 
@@ -213,6 +222,7 @@ impl Conversation {
         for call in gone {
             self.lose_call(call, "its tool exec is gone", cx);
         }
+        self.lose_processes(cx);
         self.pass_on_answers(cx);
     }
 

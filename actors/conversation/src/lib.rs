@@ -9,6 +9,7 @@
 //! goes on; only what was under way in an actor that is gone is `Lost`.
 
 mod append;
+mod background;
 mod checkpoint;
 mod compact;
 mod context;

@@ -51,6 +51,7 @@ impl Conversation {
         match &submission.op {
             Op::Interrupt => self.cancel_all(cx),
             Op::Answer { call, decision } => self.on_answer(*call, decision, cx),
+            Op::EndProcess { process } => self.end_processes(*process, cx),
             Op::Prompt { .. } | Op::Compact | Op::Continue => {}
         }
         self.advance(cx);
@@ -95,13 +96,16 @@ impl Conversation {
         }
     }
 
-    /// Stops the stream and every tool at once; their last facts close what is open.
+    /// Stops the stream and every open call at once; their last facts close what is open. What runs
+    /// in the background goes on.
     pub(crate) fn cancel_all(&self, cx: &mut Cx) {
         if let Some((_, stream)) = &self.stream {
             cx.send(stream, StreamMessage::Cancel);
         }
-        for live in self.tools.values() {
-            cx.send(&live.mailbox, ToolMessage::Cancel);
+        for (call, live) in &self.tools {
+            if self.state.core.background(*call).is_none() {
+                cx.send(&live.mailbox, ToolMessage::Cancel);
+            }
         }
     }
 

@@ -166,7 +166,7 @@ fn fold(replay: Replay) -> Option<Rebuilt> {
 impl Conversation {
     pub(crate) fn on_started(&mut self, cx: &mut Context<ConversationMessage>) {
         let core = &self.state.core;
-        if core.turn.is_none() {
+        if core.turn.is_none() && core.background.iter().all(|process| process.ended) {
             // Nothing is open: nothing to wait for.
             self.settled = true;
         } else {

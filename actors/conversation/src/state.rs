@@ -8,8 +8,9 @@ use crate::context::{Entry, Source};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, path::PathBuf};
 use troupe_types::{
-    ApprovalAsk, CallId, Channel, Decision, Item, Level, Op, OpId, OutputItem, Record, RequestId,
-    RequestOutcome, SessionId, SessionSettings, Submission, TurnId, Usage,
+    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Decision, Item, Level, Op, OpId,
+    OutputItem, Record, RequestId, RequestOutcome, SessionId, SessionSettings, Submission, TurnId,
+    Usage,
 };
 
 /// How many operations are remembered, so that sending one again changes nothing.
@@ -38,7 +39,24 @@ pub(crate) struct Core {
     pub(crate) told: Vec<(String, u64)>,
     /// Keys of what was approved for the session, the latest last.
     pub(crate) approved: VecDeque<String>,
+    /// Processes that calls left in the background, the latest last.
+    pub(crate) background: Vec<Background>,
 }
+
+/// A process that a call left in the background.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Background {
+    pub(crate) process: u64,
+    pub(crate) call: CallId,
+    pub(crate) command: String,
+    pub(crate) cwd: PathBuf,
+    pub(crate) outside: bool,
+    /// It has ended.
+    pub(crate) ended: bool,
+}
+
+/// The most processes that are remembered; the oldest that have ended are forgotten.
+const MOST_BACKGROUND: usize = 32;
 
 /// The most approvals that are remembered for a session.
 const MOST_APPROVED: usize = 500;
@@ -179,6 +197,13 @@ impl State {
             Record::CallStarted(body) => self.core.with_call(body.call, |call| call.started = true),
             Record::CallFinished(body) => {
                 self.core.with_call(body.call, |call| call.finished = true);
+                self.core.keep_process(body);
+            }
+            Record::ProcessEnded(body) => {
+                let mut all = self.core.background.iter_mut();
+                if let Some(process) = all.find(|known| known.call == body.call) {
+                    process.ended = true;
+                }
             }
             Record::RequestFinished(body) => self.on_request_finished(body),
             Record::Notice(body) => {
@@ -232,7 +257,7 @@ impl State {
                 self.core.inbox.clear();
                 self.core.stop_turn(Stop::Cancelled);
             }
-            Op::Answer { .. } | Op::Continue => {}
+            Op::Answer { .. } | Op::Continue | Op::EndProcess { .. } => {}
         }
     }
 
@@ -366,6 +391,32 @@ impl Core {
         if let Some(call) = calls.into_iter().find(|call| call.call == id) {
             change(call);
         }
+    }
+
+    fn keep_process(&mut self, body: &CallFinished) {
+        let Some(CallDetail::Command { argv, cwd, outside, background: Some(process), .. }) =
+            &body.detail
+        else {
+            return;
+        };
+        let over = self.background.len() >= MOST_BACKGROUND;
+        if let Some(oldest) = self.background.iter().position(|known| known.ended).filter(|_| over)
+        {
+            self.background.remove(oldest);
+        }
+        self.background.push(Background {
+            process: *process,
+            call: body.call,
+            command: argv.last().cloned().unwrap_or_default(),
+            cwd: cwd.clone(),
+            outside: *outside,
+            ended: false,
+        });
+    }
+
+    /// Whether this call left a process in the background that is remembered.
+    pub(crate) fn background(&self, call: CallId) -> Option<&Background> {
+        self.background.iter().find(|known| known.call == call)
     }
 
     fn stop_turn(&mut self, stop: Stop) {

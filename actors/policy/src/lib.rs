@@ -15,6 +15,7 @@ mod pipeline;
 mod rulebook;
 mod stages;
 mod suggest;
+mod typed;
 
 #[cfg(test)]
 mod tests;

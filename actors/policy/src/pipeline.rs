@@ -2,7 +2,7 @@
 
 use crate::{
     rulebook::{Hit, RuleBook, RuleError, Ruling, Where},
-    stages,
+    stages, typed,
 };
 use serde::Deserialize;
 use std::{
@@ -150,6 +150,9 @@ impl Pipeline {
     #[must_use]
     pub fn judge(&self, case: &Case) -> Report {
         let mut known = Known::default();
+        let typed = typed::question(&case.question, &case.approval);
+        let case =
+            &typed.map_or_else(|| case.clone(), |question| Case { question, ..case.clone() });
         for (name, stage) in STAGES {
             let run = || {
                 self.hook.as_ref().map_or(Ok(()), |hook| hook(name))?;

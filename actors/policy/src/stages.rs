@@ -9,6 +9,9 @@ use troupe_messages::{Question, Verdict};
 use troupe_shell::{Class, Context, Judgement, Kind, Part, classify_argv};
 use troupe_types::{ApprovalAsk, ApprovalPolicy, SandboxMode};
 
+/// The pipeline makes another question of it first.
+const UNREAD: &str = "what is typed was not looked at";
+
 /// What the machine's owner requires of every session.
 pub(crate) fn requirements(pipeline: &Pipeline, case: &Case, _: &mut Known) -> Said {
     let Some(requirements) = &pipeline.requirements else { return Ok(None) };
@@ -100,7 +103,7 @@ pub(crate) fn session_approvals(_: &Pipeline, case: &Case, known: &mut Known) ->
     }
     let outside = match &case.question {
         Question::Command { escalate, .. } => escalate.is_some(),
-        Question::Patch { .. } | Question::Harmless => false,
+        Question::Patch { .. } | Question::Input { .. } | Question::Harmless => false,
     };
     Ok(Some(if outside && !is_open(case) { Verdict::AllowOutside } else { Verdict::Allow }))
 }
@@ -117,7 +120,7 @@ fn key(case: &Case, known: &Known) -> String {
             paths.sort();
             format!("patch\n{}", paths.join("\n"))
         }
-        Question::Harmless => String::new(),
+        Question::Input { .. } | Question::Harmless => String::new(),
     }
 }
 
@@ -144,6 +147,7 @@ pub(crate) fn classification(_: &Pipeline, case: &Case, known: &mut Known) -> Sa
     match &case.question {
         Question::Harmless => Ok(Some(Verdict::Allow)),
         Question::Patch { .. } => Ok(None),
+        Question::Input { .. } => Err(UNREAD.to_owned()),
         Question::Command { escalate, .. } => {
             let judgement = known.judgement.as_ref().ok_or("the command was not classified")?;
             if escalate.is_some() && !is_open(case) || known.asked.is_some() {
@@ -159,6 +163,7 @@ pub(crate) fn approval_policy(_: &Pipeline, case: &Case, known: &mut Known) -> S
     match &case.question {
         Question::Harmless => Ok(Some(Verdict::Allow)),
         Question::Patch { paths } => patch(paths, case, known).map(Some),
+        Question::Input { .. } => Err(UNREAD.to_owned()),
         Question::Command { argv, escalate, .. } => {
             command(argv, escalate.as_deref(), case, known).map(Some)
         }

@@ -390,3 +390,42 @@ fn patches_stay_in_the_workspace_and_off_protected_names() {
     assert!(!judged(SandboxMode::ReadOnly, root.join("src/new.rs")));
     assert!(judged(SandboxMode::DangerFullAccess, PathBuf::from("/etc/passwd")));
 }
+
+#[test]
+fn what_is_typed_is_judged_where_a_shell_would_run_it() {
+    let judged = |command: &str, input: &str, outside: bool, approval: ApprovalPolicy| {
+        let question = Question::Input {
+            command: command.to_owned(),
+            cwd: "/tmp".into(),
+            outside,
+            input: input.to_owned(),
+        };
+        let case = Case {
+            question,
+            approval,
+            sandbox: SandboxSettings::default(),
+            cwd: "/tmp".into(),
+            approved: Vec::new(),
+        };
+        Pipeline::default().judge(&case).verdict
+    };
+    use ApprovalPolicy::{Never, OnRequest, Untrusted};
+    // Keys alone, and programs that are no shells.
+    assert_eq!(judged("bash", "\u{3}", true, OnRequest), Verdict::Allow);
+    assert_eq!(judged("bash", "\r\n", false, Untrusted), Verdict::Allow);
+    assert_eq!(judged("python3 -i", "print(6 * 7)\n", false, OnRequest), Verdict::Allow);
+    assert!(matches!(judged("python3 -i", "print(6 * 7)\n", false, Untrusted), Verdict::Ask(_)));
+    // Shells, however they are started.
+    for shell in ["bash", "exec /bin/bash -i", "env FOO=1 sh", "cd x && ssh host", "$SHELL"] {
+        assert_eq!(judged(shell, "ls\n", false, OnRequest), Verdict::Allow, "{shell}");
+        let verdict = judged(shell, "rm -rf /\n", false, OnRequest);
+        assert!(matches!(verdict, Verdict::Ask(_)), "{shell}: {verdict:?}");
+        let verdict = judged(shell, "git reset --hard\n", false, Never);
+        assert!(matches!(verdict, Verdict::Deny(_)), "{shell}: {verdict:?}");
+    }
+    // Without the sandbox every line is a way out of it.
+    assert!(
+        matches!(judged("python3 -i", "1\n", true, OnRequest), Verdict::Ask(ask) if ask.leaves_sandbox)
+    );
+    assert!(matches!(judged("bash", "ls\n", true, Never), Verdict::Deny(_)));
+}

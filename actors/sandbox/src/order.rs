@@ -3,9 +3,20 @@
 use crate::Args;
 use std::{ffi::OsString, sync::Arc};
 use tokio::task::spawn_blocking;
-use troupe_messages::{LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessExit, Running};
-use troupe_sandbox::{Command, Exit, LaunchError, child_env, resolve};
+use troupe_messages::{
+    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Running,
+};
+use troupe_sandbox::{Command, Ended, Exit, LaunchError, Started, child_env, resolve};
 use troupe_types::{ErrorClass, OutputStream, SandboxMode};
+
+/// On a terminal of the model's: nothing that only a person could read, nothing that waits for one.
+const PLAIN: [(&str, &str); 5] = [
+    ("TERM", "dumb"),
+    ("NO_COLOR", "1"),
+    ("PAGER", "cat"),
+    ("GIT_PAGER", "cat"),
+    ("GH_PAGER", "cat"),
+];
 
 pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
     let mode = match order.sandbox.mode {
@@ -22,10 +33,14 @@ pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
     if !order.sandbox.network && order.sandbox.mode != SandboxMode::DangerFullAccess {
         more.push(("TROUPE_SANDBOX_NETWORK_DISABLED", "1"));
     }
+    if order.terminal {
+        more.extend(PLAIN);
+    }
     let command = Command {
         argv: order.argv.iter().map(OsString::from).collect(),
         env: child_env(&args.environment, std::env::vars_os(), &more),
         cwd: order.cwd.clone(),
+        terminal: order.terminal,
     };
     let (surveyor, of) = (Arc::clone(&args.surveyor), order.clone());
     // Reads folders: not for a thread that serves others.
@@ -43,12 +58,16 @@ pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
     }
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
-            let (outputs, exit, kill) = started.into_parts();
-            let [stdout, stderr] = boxed(outputs);
+            let Started { stdout, stderr, input, exit, kill, interrupt } = started;
             Ok(Process::new(Running {
                 output: vec![(OutputStream::Stdout, stdout), (OutputStream::Stderr, stderr)],
-                exit: Box::pin(async move { exit_of(exit.await) }),
-                kill: std::sync::Arc::new(kill),
+                input,
+                exit: Box::pin(async move {
+                    let Ended { exit, busy } = exit.await;
+                    ProcessEnd { exit: exit_of(exit), busy }
+                }),
+                kill,
+                interrupt,
             }))
         }
         Err(LaunchError::Lost) => Err(LaunchRefusal::Lost),
@@ -60,22 +79,6 @@ pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
             Err(LaunchRefusal::Refused { class, message: error.to_string() })
         }
     }
-}
-
-type Output = Box<dyn tokio::io::AsyncRead + Send + Unpin>;
-
-#[cfg(target_os = "linux")]
-fn boxed<T: tokio::io::AsyncRead + Send + Unpin + 'static>([one, other]: [T; 2]) -> [Output; 2] {
-    [Box::new(one), Box::new(other)]
-}
-
-#[cfg(not(target_os = "linux"))]
-fn boxed<T, U>((one, other): (T, U)) -> [Output; 2]
-where
-    T: tokio::io::AsyncRead + Send + Unpin + 'static,
-    U: tokio::io::AsyncRead + Send + Unpin + 'static,
-{
-    [Box::new(one), Box::new(other)]
 }
 
 fn exit_of(exit: Exit) -> ProcessExit {

@@ -5,6 +5,7 @@
 //! output into a bounded buffer and a file beside the log. It is temporary: when it dies its process
 //! dies with it, and the conversation says that the call is lost.
 
+mod background;
 mod finish;
 mod news;
 pub mod output;
@@ -15,7 +16,8 @@ mod reading;
 mod spill;
 pub mod tools;
 
-use prepare::Prepared;
+use background::Ask;
+use prepare::{Prepared, Typing};
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -24,11 +26,14 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use troupe_kit::{Context, Life, Mailbox, Ring, Role, StartError};
 use troupe_messages::{
-    ConversationMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, PolicyMessage, SandboxMessage,
-    ToolFact, ToolMessage, Verdict,
+    BackgroundProcess, ConversationMessage, Interact, Interaction, LaunchAnswer, LaunchOrder,
+    LaunchRefusal, PolicyMessage, ProcessNews, SandboxMessage, ToolFact, ToolMessage, Verdict,
 };
 use troupe_types::{
     CallDetail, CallFinished, CallItem, Decision, ErrorClass, Outcome, Progress, SandboxMode,
@@ -39,6 +44,8 @@ use troupe_types::{
 const JUDGE: Duration = Duration::from_secs(10);
 /// How long sandbox has to start a process.
 const LAUNCH: Duration = Duration::from_secs(60);
+/// How many may wait for one background process.
+const ASKS: usize = 4;
 
 /// Makes the test of what must not be read, from a session's settings; an error refuses all reading.
 pub type Unreadable =
@@ -67,6 +74,10 @@ pub struct Args {
     pub unreadable: Unreadable,
     /// Keys of what was approved for the session.
     pub approved: Vec<String>,
+    /// The number of its process, if that goes on in the background.
+    pub process: u64,
+    /// The background processes of the session.
+    pub background: Vec<BackgroundProcess>,
     /// Told of outputs as they come.
     pub progress: Ring<Progress>,
 }
@@ -88,6 +99,10 @@ enum State {
     Launching,
     /// It takes effect.
     Running,
+    /// Another tool exec, which holds a process, is asked.
+    Interacting,
+    /// The call has finished; its process goes on.
+    Background,
 }
 
 /// The role; see the crate's documentation.
@@ -98,8 +113,12 @@ pub struct ToolExec {
     /// When whoever is asked has to have answered.
     due: Option<Instant>,
     began: Instant,
+    /// Without the sandbox.
+    outside: bool,
     cancelled: Arc<AtomicBool>,
     cancel: watch::Sender<bool>,
+    /// Where the task that holds a process is asked.
+    desk: Option<mpsc::Sender<Ask>>,
 }
 
 impl Role for ToolExec {
@@ -114,8 +133,10 @@ impl Role for ToolExec {
             state: State::Begun,
             due: None,
             began: Instant::now(),
+            outside: false,
             cancelled: Arc::default(),
             cancel: watch::Sender::new(false),
+            desk: None,
         })
     }
 
@@ -131,7 +152,7 @@ impl Role for ToolExec {
                 let finished = self.finished(Outcome::Completed, tools::PLAN_REPLY.to_owned());
                 self.finish(finished, cx);
             }
-            Prepared::Shell(_) | Prepared::Patch(_) => self.ask(cx),
+            Prepared::Shell(_) | Prepared::Patch(_) | Prepared::Interact(_) => self.ask(cx),
         }
     }
 
@@ -141,7 +162,13 @@ impl Role for ToolExec {
             ToolMessage::Answered(answered) => self.on_answered(&answered.decision, cx),
             ToolMessage::StartRecorded => self.on_start_recorded(cx),
             ToolMessage::Launched(answer) => self.on_launched(answer, cx),
-            ToolMessage::Done(finished) => self.finish(finished.as_ref().clone(), cx),
+            ToolMessage::Done(finished) => self.on_done(finished, cx),
+            ToolMessage::Process(ProcessNews::Ended(ended)) => {
+                self.tell(ToolFact::ProcessEnded(ended.clone()), cx);
+            }
+            ToolMessage::Process(ProcessNews::Read) => cx.stop(),
+            ToolMessage::Interact(interact) => self.on_interact(interact, cx),
+            ToolMessage::Interacted(answer) => self.on_interacted(answer.as_ref(), cx),
             ToolMessage::Cancel => self.on_cancel(cx),
             ToolMessage::AnswerDue => self.on_answer_due(cx),
         }
@@ -226,13 +253,14 @@ impl ToolExec {
     /// Has the start written down; nothing runs before it is.
     fn record(&mut self, outside: bool, cx: &mut Cx) {
         self.state = State::Recording { outside };
-        self.tell(ToolFact::Starting(self.prepared.detail()), cx);
+        self.tell(ToolFact::Starting(self.prepared.detail(outside)), cx);
     }
 
     fn on_start_recorded(&mut self, cx: &mut Cx) {
         // Only the first counts.
         let State::Recording { outside } = self.state else { return };
         self.began = Instant::now();
+        self.outside = outside;
         match &self.prepared {
             Prepared::Shell(shell) => {
                 let mut sandbox = self.args.settings.sandbox.clone();
@@ -247,6 +275,7 @@ impl ToolExec {
                     sandbox,
                     folder: self.args.folder.clone(),
                     session: self.args.session.to_string(),
+                    terminal: shell.keep.is_some_and(|keep| keep.terminal),
                 };
                 let tool = cx.myself().clone();
                 let launch = SandboxMessage::Launch { order: Box::new(order), tool };
@@ -263,6 +292,18 @@ impl ToolExec {
                     let done = patching::apply(patch, journals, call, began).await;
                     let _refused = life.tell(ToolMessage::Done(Box::new(done)));
                 });
+            }
+            Prepared::Interact(typing) => {
+                self.state = State::Interacting;
+                let Typing { process, input, wait, tokens } = typing.clone();
+                let myself = cx.myself().clone();
+                let interact = Interact { input, wait, tokens, asker: myself.clone() };
+                cx.run(move || {
+                    if process.tool.tell(ToolMessage::Interact(interact)).is_err() {
+                        let _gone = myself.tell(ToolMessage::Interacted(None));
+                    }
+                });
+                self.expect_within(wait + JUDGE, cx);
             }
             Prepared::Refused(..) | Prepared::Look(_) | Prepared::Plan(_) => {}
         }
@@ -282,7 +323,15 @@ impl ToolExec {
                         shell: shell.clone(),
                         began: self.began,
                         cancel: self.cancel.subscribe(),
+                        outside: self.outside,
                     };
+                    if let Some(keep) = shell.keep {
+                        let (desk, asks) = mpsc::channel(ASKS);
+                        self.desk = Some(desk);
+                        let held = background::Held::new(work, keep, asks, running);
+                        cx.task(move |life| held.run(life));
+                        return;
+                    }
                     cx.task(move |life| async move {
                         let done = work.run(running).await;
                         let _refused = life.tell(ToolMessage::Done(Box::new(done)));
@@ -297,11 +346,49 @@ impl ToolExec {
         self.finish(refused, cx);
     }
 
+    fn on_done(&mut self, finished: &CallFinished, cx: &mut Cx) {
+        if matches!(finished.detail, Some(CallDetail::Command { background: Some(_), .. })) {
+            self.state = State::Background;
+            return self.tell(ToolFact::Finished(Box::new(finished.clone())), cx);
+        }
+        self.finish(finished.clone(), cx);
+    }
+
+    fn on_interact(&self, interact: &Interact, cx: &mut Cx) {
+        let (desk, interact) = (self.desk.clone(), interact.clone());
+        cx.run(move || {
+            let ask = Ask::new(interact);
+            if let Some(desk) = desk {
+                // What does not fit is dropped, which is an answer.
+                let _refused = desk.try_send(ask);
+            }
+        });
+    }
+
+    fn on_interacted(&mut self, answer: Option<&Interaction>, cx: &mut Cx) {
+        if !matches!(self.state, State::Interacting) {
+            return;
+        }
+        let finished = match answer {
+            Some(Interaction { text, refused: false }) => {
+                self.finished(Outcome::Completed, text.clone())
+            }
+            Some(Interaction { text, refused: true }) => {
+                self.failed(ErrorClass::Tool, text.clone())
+            }
+            None => {
+                let text = "the process is gone: it ended, or whoever held it failed";
+                self.failed(ErrorClass::Tool, text.to_owned())
+            }
+        };
+        self.finish(finished, cx);
+    }
+
     fn on_cancel(&mut self, cx: &mut Cx) {
         self.cancelled.store(true, Ordering::Release);
         match (&self.state, &self.prepared) {
             // Its task kills the process tree and says what came so far.
-            (State::Running, Prepared::Shell(_)) => {
+            (State::Running | State::Background, Prepared::Shell(_)) => {
                 let cancel = self.cancel.clone();
                 cx.run(move || {
                     cancel.send_replace(true);
@@ -326,7 +413,7 @@ impl ToolExec {
                 let text = "refused: the policy did not answer, which counts as a no".to_owned();
                 self.failed(ErrorClass::Denied, text)
             }
-            State::Launching => self.lost(),
+            State::Launching | State::Interacting => self.lost(),
             _ => return,
         };
         self.finish(finished, cx);
@@ -392,7 +479,7 @@ impl ToolExec {
     fn detail(&self) -> Option<CallDetail> {
         match &self.prepared {
             Prepared::Refused(..) => None,
-            prepared => Some(prepared.detail()),
+            prepared => Some(prepared.detail(self.outside)),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! What a call comes to before anything is asked: its arguments read, its patch checked.
 
 use crate::{
-    Args,
+    Args, finish,
+    output::start_of,
     patching::{self, Patch},
     tools::{self, SandboxPermissions, ToolCall},
 };
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
-use troupe_messages::Question;
+use troupe_messages::{BackgroundProcess, Question};
 use troupe_types::{CallDetail, ErrorClass, PlanUpdated, SessionSettings};
 
 /// A call that is ready.
@@ -23,7 +24,32 @@ pub(crate) enum Prepared {
     Shell(Shell),
     /// A patch that fits.
     Patch(Patch),
+    /// Something for a background process.
+    Interact(Typing),
 }
+
+/// Something for a background process.
+#[derive(Debug, Clone)]
+pub(crate) struct Typing {
+    pub(crate) process: BackgroundProcess,
+    pub(crate) input: String,
+    pub(crate) wait: Duration,
+    pub(crate) tokens: usize,
+}
+
+/// What lets a command go on in the background.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// When it does.
+    pub(crate) wait: Duration,
+    /// On a terminal of its own.
+    pub(crate) terminal: bool,
+    /// The most tokens of output.
+    pub(crate) tokens: usize,
+}
+
+/// How many background processes a session may have.
+const MOST_PROCESSES: usize = 16;
 
 /// A command that is ready.
 #[derive(Debug, Clone)]
@@ -33,6 +59,8 @@ pub(crate) struct Shell {
     pub(crate) timeout_ms: u64,
     /// The model asks to leave the sandbox, with its reason.
     pub(crate) escalate: Option<String>,
+    /// It may go on in the background.
+    pub(crate) keep: Option<Keep>,
 }
 
 /// Reads the call's arguments and checks its patch.
@@ -41,18 +69,73 @@ pub(crate) async fn prepare(args: &Args) -> Prepared {
         Ok(call) => call,
         Err(refusal) => return refused(refusal.to_string()),
     };
+    let most = finish::tokens(&args.settings);
+    let tokens = |given: Option<usize>| given.map_or(most, |tokens| tokens.min(most));
+    if let ToolCall::Write(write) = &call {
+        return typing(&args.background, write, tokens(write.max_tokens));
+    }
+    let keep = match &call {
+        ToolCall::Exec(exec) => {
+            if let Some(refusal) = too_many(&args.background) {
+                return refused(refusal);
+            }
+            let wait = Duration::from_millis(exec.yield_ms);
+            Some(Keep { wait, terminal: exec.tty, tokens: tokens(exec.max_tokens) })
+        }
+        _ => None,
+    };
     let (id, settings) = (args.call.call, Arc::clone(&args.settings));
     let shell_path = Arc::clone(&args.shell);
     // Files are looked at, so it may take its time.
     let work = move || match call {
         ToolCall::Plan(plan) => Prepared::Plan(tools::plan_updated(id, plan)),
         ToolCall::Patch(text) => patching::check(&text, &settings.cwd),
-        ToolCall::Shell(shell) => prepare_shell(&settings, &shell_path, shell),
+        ToolCall::Shell(shell) => prepare_shell(&settings, &shell_path, shell, None),
+        ToolCall::Exec(exec) => prepare_shell(&settings, &shell_path, exec.shell, keep),
         look => Prepared::Look(look),
     };
     spawn_blocking(work).await.unwrap_or_else(|error| {
         Prepared::Refused(ErrorClass::Internal, format!("the call could not be read: {error}"))
     })
+}
+
+/// Finds the process that something is for.
+fn typing(all: &[BackgroundProcess], write: &tools::WriteArgs, tokens: usize) -> Prepared {
+    let Some(process) = all.iter().find(|known| known.process == write.process) else {
+        let there = match all {
+            [] => "There is none".to_owned(),
+            all => format!("There are: {}", list(all.iter())),
+        };
+        return refused(format!(
+            "there is no process {} (it ended and was read to its end, or was ended with the              session). {there}",
+            write.process
+        ));
+    };
+    Prepared::Interact(Typing {
+        process: process.clone(),
+        input: write.chars.clone(),
+        wait: Duration::from_millis(write.yield_ms),
+        tokens,
+    })
+}
+
+/// Why there cannot be one more.
+fn too_many(all: &[BackgroundProcess]) -> Option<String> {
+    let running = || all.iter().filter(|process| !process.ended);
+    (running().count() >= MOST_PROCESSES).then(|| {
+        format!(
+            "{MOST_PROCESSES} processes run in the background already: {}. End one first \
+             (write_stdin with \\u0003)",
+            list(running())
+        )
+    })
+}
+
+fn list<'a>(all: impl Iterator<Item = &'a BackgroundProcess>) -> String {
+    let one = |process: &BackgroundProcess| {
+        format!("{} `{}`", process.process, start_of(&process.command, 60))
+    };
+    all.map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn refused(text: String) -> Prepared {
@@ -63,6 +146,7 @@ fn prepare_shell(
     settings: &SessionSettings,
     shell_path: &str,
     shell: tools::ShellArgs,
+    keep: Option<Keep>,
 ) -> Prepared {
     let base = &settings.cwd;
     let mut cwd =
@@ -89,6 +173,7 @@ fn prepare_shell(
         cwd,
         timeout_ms: shell.timeout_ms,
         escalate,
+        keep,
     })
 }
 
@@ -102,6 +187,10 @@ impl Prepared {
                 escalate: shell.escalate.clone(),
             }),
             Self::Patch(patch) => Some(Question::Patch { paths: patch.plan.touched_paths() }),
+            Self::Interact(typing) => {
+                let BackgroundProcess { command, cwd, outside, .. } = typing.process.clone();
+                Some(Question::Input { command, cwd, outside, input: typing.input.clone() })
+            }
             Self::Refused(..) | Self::Look(_) | Self::Plan(_) => None,
         }
     }
@@ -112,14 +201,24 @@ impl Prepared {
     }
 
     /// What it does, for front ends.
-    pub(crate) fn detail(&self) -> CallDetail {
+    pub(crate) fn detail(&self, outside: bool) -> CallDetail {
         match self {
             Self::Shell(shell) => CallDetail::Command {
                 argv: shell.argv.clone(),
                 cwd: shell.cwd.clone(),
                 exit_code: None,
                 strays: 0,
+                outside,
+                background: None,
             },
+            Self::Interact(Typing { process, input, .. }) => {
+                let (number, command) = (process.process, start_of(&process.command, 60));
+                let summary = match input.as_str() {
+                    "" => format!("wait for {number} `{command}`"),
+                    input => format!("type {:?} into {number} `{command}`", start_of(input, 60)),
+                };
+                CallDetail::Tool { summary }
+            }
             Self::Patch(patch) => patch.detail(),
             Self::Look(call) => CallDetail::Tool { summary: call.summary() },
             Self::Plan(_) => CallDetail::Tool { summary: "update the plan".to_owned() },

@@ -17,11 +17,11 @@ use troupe_types::{CallDetail, CallFinished, Outcome};
 
 /// How long what a dead leader's children still print is waited for; and how long anything is once
 /// the user has stopped it.
-const DRAIN: Duration = Duration::from_millis(50);
+pub(crate) const DRAIN: Duration = Duration::from_millis(50);
 /// How long the pipes of a tree that was ended are read: they end with it.
-const REST: Duration = Duration::from_secs(1);
+pub(crate) const REST: Duration = Duration::from_secs(1);
 /// How long a slow disk is waited for at the end.
-const KEEPING: Duration = Duration::from_secs(10);
+pub(crate) const KEEPING: Duration = Duration::from_secs(10);
 
 /// What the reading task needs.
 pub(crate) struct Work {
@@ -30,6 +30,8 @@ pub(crate) struct Work {
     /// When the start was recorded.
     pub(crate) began: Instant,
     pub(crate) cancel: watch::Receiver<bool>,
+    /// Without the sandbox.
+    pub(crate) outside: bool,
 }
 
 /// Why the process is not read any longer.
@@ -50,14 +52,14 @@ struct Outcomes {
 impl Work {
     /// Reads until the process has ended or must end, and says how it was.
     pub(crate) async fn run(mut self, running: Running) -> CallFinished {
-        let Running { output, mut exit, kill } = running;
+        let Running { output, mut exit, kill, .. } = running;
         let began = Instant::now();
         let limit = began + Duration::from_millis(self.shell.timeout_ms);
         let mut reading = Reading::new(&self.args, output);
         let end = tokio::select! {
             biased;
             () = cancelled(&mut self.cancel) => End::Cancelled,
-            exit = &mut exit => End::Exited(exit),
+            end = &mut exit => End::Exited(end.exit),
             () = sleep_until(limit) => End::TimedOut,
             never = reading.go_on() => match never {},
         };
@@ -112,17 +114,18 @@ impl Work {
         };
         let (output, kept) = (reading.output(), reading.kept());
         let report = ShellReport { end, wall: how.wall, strays: how.strays, output, kept };
-        let detail = self.detail(Some(end.exit_code()), how.strays);
+        let detail = self.detail(end.exit_code(), how.strays);
         finish::finished(call, outcome, shell_text(&report, tokens), Some(detail), self.began)
     }
 
     fn detail(&self, exit_code: Option<i32>, strays: u32) -> CallDetail {
         let (argv, cwd) = (self.shell.argv.clone(), self.shell.cwd.clone());
-        CallDetail::Command { argv, cwd, exit_code, strays }
+        let outside = self.outside;
+        CallDetail::Command { argv, cwd, exit_code, strays, outside, background: None }
     }
 }
 
 /// Waits for the user to stop it. A sender that is gone went with the role, and this task with it.
-async fn cancelled(cancel: &mut watch::Receiver<bool>) {
+pub(crate) async fn cancelled(cancel: &mut watch::Receiver<bool>) {
     let _gone = cancel.wait_for(|cancelled| *cancelled).await;
 }

@@ -62,6 +62,11 @@ impl Reading {
         &self.output
     }
 
+    /// Forgets what was read so far, once it was told.
+    pub(crate) fn forget(&mut self) {
+        self.output = HeadTail::new(CAPTURE_BYTES);
+    }
+
     /// What became of the whole.
     pub(crate) fn kept(&self) -> Option<Kept<'_>> {
         self.spill.kept()

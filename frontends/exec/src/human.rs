@@ -4,10 +4,14 @@ use crate::{
     exit::message_of,
     text::{clean, command_line, exit_code, printed, result_text},
 };
-use std::{collections::HashMap, fmt::Write, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+    time::Duration,
+};
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallItem, Channel, Event, Item, Level, Outcome, PlanUpdated,
-    Progress, Record, RequestId, StepStatus, TextPart,
+    ProcessEnded, Progress, Record, RequestId, StepStatus, TextPart,
 };
 
 /// What is shown and how.
@@ -33,6 +37,8 @@ pub struct HumanEvents {
     /// A live line of a running command stands at the end.
     live_line: bool,
     last_message: Option<String>,
+    /// Processes in the background: their numbers and commands.
+    background: BTreeMap<CallId, (u64, String)>,
 }
 
 const DIM: &str = "\x1b[2m";
@@ -136,6 +142,7 @@ impl HumanEvents {
                 self.block(&text)
             }
             Record::CallFinished(body) => self.on_call_finished(body),
+            Record::ProcessEnded(body) => self.on_process_ended(body),
             Record::PlanUpdated(body) => self.on_plan(body),
             Record::ApprovalAsked(body) => {
                 let text = format!("needs an approval: {} ({})", body.ask.action, body.ask.reason);
@@ -155,8 +162,14 @@ impl HumanEvents {
                 ),
             )),
             Record::TurnFinished(body) => {
-                let tokens =
+                let mut tokens =
                     self.paint(DIM, &format!("tokens used: {}", grouped(body.usage.blended())));
+                for (process, command) in self.background.values() {
+                    let text = format!(
+                        "in the background until the session is closed: {process} `{command}`"
+                    );
+                    tokens = format!("{}\n{tokens}", self.paint(DIM, &text));
+                }
                 match &body.result {
                     Outcome::Completed => self.block(&tokens),
                     outcome => {
@@ -229,6 +242,9 @@ impl HumanEvents {
     fn on_call_finished(&mut self, body: &CallFinished) -> String {
         let item = self.calls.remove(&body.call);
         let took = took(body.took_ms);
+        if let Some(CallDetail::Command { argv, background: Some(process), .. }) = &body.detail {
+            self.background.insert(body.call, (*process, clean(&script(argv))));
+        }
         let said = match &body.outcome {
             Outcome::Completed => match exit_code(body.detail.as_ref()) {
                 None | Some(0) => self.paint(GREEN, &format!("succeeded in {took}")),
@@ -240,6 +256,14 @@ impl HumanEvents {
             Outcome::Lost => self.paint(RED, "lost"),
         };
         let text = match &body.detail {
+            // It was refused, so it was not shown before.
+            Some(CallDetail::Command { argv, .. })
+                if matches!(body.outcome, Outcome::Failed(_)) =>
+            {
+                let command = self.paint(BOLD, &clean(&script(argv)));
+                let head = format!("{} {command} {said}", self.paint(MAGENTA, "exec"));
+                with_output(&head, &clean(&printed(body)))
+            }
             Some(CallDetail::Command { .. }) => with_output(&said, &clean(&printed(body))),
             Some(CallDetail::Patch { changes }) if body.outcome.is_completed() => {
                 let mut out = format!("patch {said}");
@@ -262,6 +286,24 @@ impl HumanEvents {
             }
         };
         self.block(&text)
+    }
+
+    fn on_process_ended(&mut self, body: &ProcessEnded) -> String {
+        let command = self.background.remove(&body.call).map(|(_, command)| command);
+        let took = took(body.took_ms);
+        let how = match (&body.outcome, body.exit_code) {
+            (Outcome::Lost, _) => "was lost".to_owned(),
+            (Outcome::Completed, Some(code)) => format!("exited {code} after {took}"),
+            _ => format!("was ended after {took}"),
+        };
+        let busy = body.busy_ms.map(|ms| format!(", {ms} ms of processor time"));
+        let text = format!(
+            "background process {} `{}` {how}{}",
+            body.process,
+            command.unwrap_or_default(),
+            busy.unwrap_or_default()
+        );
+        self.colored(DIM, &text)
     }
 
     fn diff(&self, diff: &str) -> String {

@@ -170,6 +170,8 @@ async fn a_lost_call_stays_what_it_was() {
         cwd: "/".into(),
         exit_code: None,
         strays: 0,
+        outside: false,
+        background: None,
     };
     stage.tell(Record::CallStarted(CallStarted { call, detail }));
     stage.tell(Record::CallFinished(CallFinished {

@@ -21,8 +21,9 @@ pub use recorder::{
     StorageFault,
 };
 pub use sandbox::{
-    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessExit, Running, SandboxMessage,
+    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Running,
+    SandboxMessage,
 };
 pub use sessions::{Handle, Ready, SessionsMessage};
 pub use stream::StreamMessage;
-pub use tool::{Answered, ToolMessage};
+pub use tool::{Answered, BackgroundProcess, Interact, Interaction, ProcessNews, ToolMessage};

@@ -1,6 +1,6 @@
 //! What a conversation orders when it needs a stream or a tool exec. The tree fills in the rest.
 
-use crate::{ConversationMessage, StreamMessage, ToolMessage};
+use crate::{BackgroundProcess, ConversationMessage, StreamMessage, ToolMessage};
 use std::sync::Arc;
 use troupe_kit::{ChildSpec, Mailbox};
 use troupe_types::{CallItem, ModelRequest, SessionId, SessionSettings};
@@ -29,6 +29,10 @@ pub struct ToolOrder {
     pub settings: Arc<SessionSettings>,
     /// Keys of what was approved for the session.
     pub approved: Vec<String>,
+    /// The number of the process if it goes on in the background.
+    pub process: u64,
+    /// The background processes there are.
+    pub background: Vec<BackgroundProcess>,
     /// Who is told.
     pub conversation: Mailbox<ConversationMessage>,
 }

@@ -45,6 +45,17 @@ pub enum Question {
         /// Every file that is touched (absolute).
         paths: Vec<PathBuf>,
     },
+    /// Type something into a background process.
+    Input {
+        /// The shell's script that the process runs.
+        command: String,
+        /// Where it was started.
+        cwd: PathBuf,
+        /// It runs without the sandbox.
+        outside: bool,
+        /// What is typed.
+        input: String,
+    },
     /// Read something or change nothing outside the session.
     Harmless,
 }

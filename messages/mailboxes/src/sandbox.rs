@@ -6,8 +6,9 @@ use std::{
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 use troupe_kit::Mailbox;
 use troupe_types::{CallId, ErrorClass, OutputStream, SandboxSettings};
 
@@ -44,6 +45,17 @@ pub struct LaunchOrder {
     pub folder: PathBuf,
     /// The session, told to the process as `TROUPE_SESSION_ID`.
     pub session: String,
+    /// On a terminal of its own.
+    pub terminal: bool,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessEnd {
+    /// How its leader ended.
+    pub exit: ProcessExit,
+    /// The processor time that it and what it waited for took, where it is known.
+    pub busy: Duration,
 }
 
 /// How a process ended.
@@ -61,10 +73,14 @@ pub enum ProcessExit {
 pub struct Running {
     /// What it prints, each with the name of the stream.
     pub output: Vec<(OutputStream, Box<dyn AsyncRead + Send + Unpin>)>,
+    /// What is typed, on a terminal.
+    pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Resolves when the leader exits.
-    pub exit: Pin<Box<dyn Future<Output = ProcessExit> + Send>>,
+    pub exit: Pin<Box<dyn Future<Output = ProcessEnd> + Send>>,
     /// Kills the whole tree at once; never waits. Returns how many processes there were.
     pub kill: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// Interrupts it, as Ctrl-C does; never waits.
+    pub interrupt: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// A process on its way to the tool exec; taken once. Nobody who does not take it leaves it

@@ -1,7 +1,9 @@
 //! What a tool exec is told.
 
 use crate::{LaunchAnswer, Verdict};
-use troupe_types::{CallFinished, Decision};
+use std::{path::PathBuf, time::Duration};
+use troupe_kit::Mailbox;
+use troupe_types::{CallFinished, Decision, ProcessEnded};
 
 /// What a tool exec is told. It is temporary: if it dies, its effect is lost and said to be.
 #[derive(Debug)]
@@ -14,10 +16,18 @@ pub enum ToolMessage {
     StartRecorded,
     /// Control, from sandbox: the process, or why there is none.
     Launched(LaunchAnswer),
-    /// Control, from its own task: the tool has done its work.
+    /// Control, from its own task: the tool has done its work. If its process goes on in the
+    /// background, so does the tool exec, which holds it.
     Done(Box<CallFinished>),
-    /// Control, from the conversation: stop at once. The process tree is killed and the call
-    /// finishes as cancelled.
+    /// Control, from its own task: what became of its background process.
+    Process(ProcessNews),
+    /// Control, from another tool exec of the session: type this into the background process, and
+    /// say what it prints. Answered by [`ToolMessage::Interacted`], also if the process is gone.
+    Interact(Interact),
+    /// Control, from the tool exec that holds a process: what it printed; none if it is gone.
+    Interacted(Option<Interaction>),
+    /// Control, from the conversation: stop at once. The process tree is killed and the call, if it
+    /// has not finished, finishes as cancelled.
     Cancel,
     /// Own timer: policy or sandbox did not answer.
     AnswerDue,
@@ -28,4 +38,52 @@ pub enum ToolMessage {
 pub struct Answered {
     /// The decision.
     pub decision: Decision,
+}
+
+/// What became of a background process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessNews {
+    /// It ended; the rest of what it printed is kept until it is asked for.
+    Ended(ProcessEnded),
+    /// It ended and everything was asked for: nobody needs its tool exec any more.
+    Read,
+}
+
+/// What another tool exec wants of a background process.
+#[derive(Debug, Clone)]
+pub struct Interact {
+    /// What is typed; nothing to see only what came.
+    pub input: String,
+    /// How long it is waited for what comes.
+    pub wait: Duration,
+    /// The most tokens of output.
+    pub tokens: usize,
+    /// Who is answered.
+    pub asker: Mailbox<ToolMessage>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interaction {
+    /// For the model.
+    pub text: String,
+    /// It could not be typed: the text says why.
+    pub refused: bool,
+}
+
+/// A background process of a session.
+#[derive(Debug, Clone)]
+pub struct BackgroundProcess {
+    /// Its number in the session.
+    pub process: u64,
+    /// The shell's script that it runs.
+    pub command: String,
+    /// Where it was started.
+    pub cwd: PathBuf,
+    /// It runs without the sandbox.
+    pub outside: bool,
+    /// It has ended, and what it printed was not read to the end.
+    pub ended: bool,
+    /// Who holds it.
+    pub tool: Mailbox<ToolMessage>,
 }

@@ -45,6 +45,12 @@ pub enum Op {
     Continue,
     /// Replaces the earlier context by a summary.
     Compact,
+    /// Ends background processes.
+    EndProcess {
+        /// The one with this number; all without one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<u64>,
+    },
 }
 
 impl Op {

@@ -240,6 +240,8 @@ records! {
     CallStarted,
     /// A call ended.
     CallFinished,
+    /// A background process ended.
+    ProcessEnded,
     /// The plan changed.
     PlanUpdated,
     /// A request to the model ended.
@@ -400,6 +402,12 @@ pub enum CallDetail {
         /// Processes it left behind, which were ended.
         #[serde(default, skip_serializing_if = "is_zero")]
         strays: u32,
+        /// It runs without the sandbox.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        outside: bool,
+        /// It goes on in the background, under this number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        background: Option<u64>,
     },
     /// A patch.
     Patch {
@@ -456,6 +464,26 @@ pub struct CallFinished {
     pub detail: Option<CallDetail>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+}
+
+/// Body of [`Record::ProcessEnded`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessEnded {
+    /// The call that started it.
+    pub call: CallId,
+    /// Its number in the session.
+    pub process: u64,
+    /// How it ended: `Completed` by itself, `Cancelled` when it was ended on request, `Lost` with
+    /// whoever held it.
+    pub outcome: Outcome,
+    /// Its exit status, where it is known; 128 + n after signal n.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// How long it ran, in milliseconds.
+    pub took_ms: u64,
+    /// The processor time it took, in milliseconds, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy_ms: Option<u64>,
 }
 
 /// How far a step of the plan is.

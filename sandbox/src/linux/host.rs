@@ -3,14 +3,16 @@
 use super::{
     init::{exit_of, explain},
     sys,
+    terminal::TerminalEnd,
     wire::{self, Report},
 };
 use crate::{
-    Exit, LAUNCHER_ARG, LaunchError,
+    Ended, Exit, LAUNCHER_ARG, LaunchError, Started,
     profile::{Command, Profile},
 };
 use std::{
     io,
+    io::Write,
     net::Shutdown,
     os::{
         fd::{AsFd, OwnedFd},
@@ -22,14 +24,17 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, Interest},
     net::{UnixStream, unix::pipe},
 };
 
 /// Room in a command's pipes, in bytes: fewer wake-ups for one that floods.
 const PIPE: libc::c_int = 256 * 1024;
+/// What the init is told to send to its leader.
+const INTERRUPT: u8 = libc::SIGINT as u8;
 
 /// The launcher of a host's commands. Started when it is first needed, and again if it died.
 pub struct Launcher {
@@ -126,22 +131,34 @@ impl Launcher {
         drop((theirs, to_stdout, to_stderr));
         let control = StdStream::from(control);
         control.set_nonblocking(true).map_err(failed)?;
-        let killer = control.try_clone().map_err(failed)?;
-        let mut control = UnixStream::from_std(control).map_err(failed)?;
-        let mut report = [0; Report::BYTES];
-        if control.read_exact(&mut report).await.is_err() {
-            return Err(LaunchError::Lost);
-        }
-        if let Report::Failed(step, errno) = Report::read(report) {
+        let killer = Arc::new(control.try_clone().map_err(failed)?);
+        let control = UnixStream::from_std(control).map_err(failed)?;
+        let (report, terminal) = first_report(&control).await.map_err(|_| LaunchError::Lost)?;
+        if let Report::Failed(step, errno) = report {
             return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
         }
-        Ok(Started {
-            stdout: pipe::Receiver::from_owned_fd(stdout).map_err(failed)?,
-            stderr: pipe::Receiver::from_owned_fd(stderr).map_err(failed)?,
-            control,
-            killer,
-            strays: Arc::new(AtomicU32::new(1)),
-        })
+        let strays = Arc::new(AtomicU32::new(1));
+        let exit = Box::pin(ended(control, Arc::clone(&strays)));
+        let interrupt = interrupter(&killer);
+        let kill = move || {
+            // Its init sees the end and takes the tree down.
+            let _gone = killer.shutdown(Shutdown::Both);
+            strays.load(Ordering::Acquire)
+        };
+        let mut started = Started {
+            stdout: Box::new(pipe::Receiver::from_owned_fd(stdout).map_err(failed)?),
+            stderr: Box::new(pipe::Receiver::from_owned_fd(stderr).map_err(failed)?),
+            input: None,
+            exit,
+            kill: Arc::new(kill),
+            interrupt,
+        };
+        if let Some(master) = terminal {
+            let terminal = TerminalEnd::new(master).map_err(failed)?;
+            started.input = Some(Box::new(terminal.try_clone().map_err(failed)?));
+            started.stdout = Box::new(terminal);
+        }
+        Ok(started)
     }
 
     /// Hands a request over; once more if the launcher was dead before it got it.
@@ -151,7 +168,7 @@ impl Launcher {
         for _ in 0..2 {
             let running = self.running(&mut link)?;
             let Some(socket) = &running.socket else { continue };
-            match wire::send(socket.as_fd(), bytes, fds) {
+            match wire::send(socket.as_fd(), bytes, &fds) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                     let text = "the command line and its environment are too long";
@@ -165,45 +182,43 @@ impl Launcher {
     }
 }
 
-/// A command that runs. Dropping it kills its whole tree.
-pub struct Started {
-    /// What it prints.
-    pub stdout: pipe::Receiver,
-    /// What it prints about errors.
-    pub stderr: pipe::Receiver,
-    control: UnixStream,
-    killer: StdStream,
-    strays: Arc<AtomicU32>,
+/// The first report of an init, with the terminal of its command.
+async fn first_report(control: &UnixStream) -> io::Result<(Report, Option<OwnedFd>)> {
+    let mut bytes = [0; Report::BYTES];
+    loop {
+        control.readable().await?;
+        let received =
+            control.try_io(Interest::READABLE, || wire::receive_some(control.as_fd(), &mut bytes));
+        match received {
+            Ok((Report::BYTES, fds)) => return Ok((Report::read(bytes), fds.into_iter().next())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // Reports are written as a whole.
+            Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
-impl Started {
-    /// Its outputs, a future of its leader's end, and a function that kills the whole tree at once
-    /// and tells how many processes there were. The tree is killed when both are dropped.
-    pub fn into_parts(
-        self,
-    ) -> (
-        [pipe::Receiver; 2],
-        impl Future<Output = Exit> + Send + use<>,
-        impl Fn() -> u32 + Send + Sync + use<>,
-    ) {
-        let Self { stdout, stderr, mut control, killer, strays } = self;
-        let left = Arc::clone(&strays);
-        let exit = async move {
-            let mut bytes = [0; Report::BYTES];
-            let report = control.read_exact(&mut bytes).await.map(|_| Report::read(bytes));
-            match report {
-                Ok(Report::Ended(status, strays)) => {
-                    left.store(strays.unsigned_abs(), Ordering::Release);
-                    exit_of(status)
-                }
-                _ => Exit::Lost,
-            }
-        };
-        let kill = move || {
-            // Its init sees the end and takes the tree down.
-            let _gone = killer.shutdown(Shutdown::Both);
-            strays.load(Ordering::Acquire)
-        };
-        ([stdout, stderr], exit, kill)
+/// How the leader ends.
+async fn ended(mut control: UnixStream, strays: Arc<AtomicU32>) -> Ended {
+    let mut bytes = [0; Report::BYTES];
+    let report = control.read_exact(&mut bytes).await.map(|_| Report::read(bytes));
+    match report {
+        Ok(Report::Ended(status, left, busy)) => {
+            strays.store(left.unsigned_abs(), Ordering::Release);
+            let busy = Duration::from_millis(u64::from(busy.unsigned_abs()));
+            Ended { exit: exit_of(status), busy }
+        }
+        _ => Ended { exit: Exit::Lost, busy: Duration::ZERO },
     }
+}
+
+fn interrupter(control: &Arc<StdStream>) -> Arc<dyn Fn() + Send + Sync> {
+    let control = Arc::downgrade(control);
+    Arc::new(move || {
+        if let Some(control) = control.upgrade() {
+            // A command that is gone needs none.
+            let _gone = (&*control).write_all(&[INTERRUPT]);
+        }
+    })
 }

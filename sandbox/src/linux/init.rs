@@ -11,7 +11,8 @@ use super::{
     placeholders::Placeholders,
     rules::Enforcement,
     sys::{self, Fork, check, exit_now, prctl},
-    wire::{Report, Step},
+    terminal::{self, Terminal},
+    wire::{self, Report, Step},
 };
 use crate::{
     Exit, LaunchError,
@@ -218,7 +219,7 @@ fn failure_bytes((step, error): &Failure) -> [u8; 8] {
 fn read_failure(bytes: [u8; 8]) -> Option<Failure> {
     let mut report = [0; Report::BYTES];
     report[..4].copy_from_slice(&2i32.to_ne_bytes());
-    report[4..].copy_from_slice(&bytes);
+    report[4..12].copy_from_slice(&bytes);
     match Report::read(report) {
         Report::Failed(step, errno) if bytes != [0; 8] => {
             Some((step, io::Error::from_raw_os_error(errno)))
@@ -316,11 +317,18 @@ fn lead(request: &Request, level: Level, copies: &[Repository]) -> io::Result<()
     let held = held.chain(errors.as_ref().map(AsRawFd::as_raw_fd));
     sys::close_others(kept.into_iter().chain(stdin).chain(held), 3)?;
     let null: OwnedFd = fs::File::open("/dev/null")?.into();
+    let terminal = request.command.terminal.then(terminal::open).transpose();
     let signals = sys::child_signals()?;
     let (mut failed, mut failure) = pipe_files()?;
     let leader = match sys::fork_with(0)? {
         Fork::Child => {
-            let (step, error) = match leader_descriptors(request, &null) {
+            let descriptors = match &terminal {
+                Ok(terminal) => leader_descriptors(request, &null, terminal.as_ref()),
+                Err(error) => {
+                    Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)))
+                }
+            };
+            let (step, error) = match descriptors {
                 Ok(()) => confine::become_program(
                     &request.command,
                     &request.profile,
@@ -342,11 +350,14 @@ fn lead(request: &Request, level: Level, copies: &[Repository]) -> io::Result<()
     }
     let mut control = UnixStream::from(request.control.try_clone()?);
     let mut bytes = [0; 8];
+    let terminal = terminal.ok().flatten();
+    let master: Vec<_> = terminal.iter().map(|terminal| terminal.master.as_fd()).collect();
     let report = match failed.read_exact(&mut bytes).ok().and_then(|()| read_failure(bytes)) {
         Some((step, error)) => Report::Failed(step, error.raw_os_error().unwrap_or(libc::EIO)),
         None => Report::Started,
     };
-    control.write_all(&report.write())?;
+    wire::send(control.as_fd(), &report.write(), &master)?;
+    drop(terminal);
     let mut copies = Copies { copies, errors };
     watch(&mut control, &signals, leader, level, &mut copies)
 }
@@ -361,8 +372,14 @@ fn watch(
     loop {
         let [let_go, ended] = sys::poll([control.as_raw_fd(), signals.as_raw_fd()])?;
         if let_go {
-            copies.take_over();
-            return Ok(());
+            match asked_signal(control) {
+                // The whole group, as a terminal does.
+                Some(signal) => sys::kill(-leader, signal),
+                None => {
+                    copies.take_over();
+                    return Ok(());
+                }
+            }
         }
         if ended {
             sys::drain_signals(signals.as_fd());
@@ -370,11 +387,32 @@ fn watch(
                 if pid == leader {
                     let strays = i32::try_from(living(level)).unwrap_or(i32::MAX);
                     copies.take_over();
-                    control.write_all(&Report::Ended(status, strays).write())?;
+                    control.write_all(&Report::Ended(status, strays, busy()).write())?;
                 }
             }
         }
     }
+}
+
+/// A signal that the host sends to the leader's group; `None` when it lets go.
+fn asked_signal(control: &mut UnixStream) -> Option<libc::c_int> {
+    let mut byte = [0];
+    match control.read(&mut byte) {
+        Ok(1) => Some(libc::c_int::from(byte[0])),
+        _ => None,
+    }
+}
+
+/// The processor time in milliseconds of everything that was waited for.
+fn busy() -> i32 {
+    // SAFETY: `usage` has room for what the call writes.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let millis = |time: libc::timeval| time.tv_sec * 1000 + time.tv_usec / 1000;
+    i32::try_from(millis(usage.ru_utime) + millis(usage.ru_stime)).unwrap_or(i32::MAX)
 }
 
 /// The git folders that the command changed in copies.
@@ -405,9 +443,17 @@ impl Copies<'_> {
     }
 }
 
-fn leader_descriptors(request: &Request, null: &OwnedFd) -> io::Result<()> {
+fn leader_descriptors(
+    request: &Request,
+    null: &OwnedFd,
+    terminal: Option<&Terminal>,
+) -> io::Result<()> {
     let stdin = request.stdin.as_ref().unwrap_or(null);
-    let wanted = [stdin, &request.stdout, &request.stderr].map(AsRawFd::as_raw_fd);
+    let wanted = match terminal {
+        Some(Terminal { slave, .. }) => [slave; 3],
+        None => [stdin, &request.stdout, &request.stderr],
+    };
+    let wanted = wanted.map(AsRawFd::as_raw_fd);
     // Out of the way of 0, 1 and 2 first, since they may be among them.
     let mut high = [0; 3];
     for (place, fd) in wanted.into_iter().enumerate() {
@@ -421,6 +467,9 @@ fn leader_descriptors(request: &Request, null: &OwnedFd) -> io::Result<()> {
     if request.own_session {
         // SAFETY: no arguments.
         check(unsafe { libc::setsid() })?;
+    }
+    if terminal.is_some() {
+        terminal::take()?;
     }
     Ok(())
 }
@@ -517,7 +566,7 @@ fn follow(command: &Command, mut control: UnixStream) -> Result<Exit, LaunchErro
             Report::Failed(step, errno) => {
                 return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
             }
-            Report::Ended(status, _) => return Ok(exit_of(status)),
+            Report::Ended(status, ..) => return Ok(exit_of(status)),
         }
     }
 }
@@ -551,7 +600,7 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
         let null =
             || fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
         let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM)?;
-        let command = Command { argv: vec!["true".into()], env: Vec::new(), cwd: "/".into() };
+        let command = Command { argv: vec!["true".into()], cwd: "/".into(), ..Command::default() };
         let request = Request {
             command,
             profile: profile.clone(),

@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     io,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::ffi::{OsStrExt, OsStringExt},
     },
     path::{Path, PathBuf},
@@ -15,15 +15,17 @@ use troupe_types::CommandLimits;
 /// The longest request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 4 << 20;
 
-/// What an init reports to the host: three numbers of four bytes.
+/// What an init reports to the host: four numbers of four bytes. With the first comes the
+/// descriptor of the command's terminal, if it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
     /// The program runs.
     Started,
     /// The step that failed, with its error number.
     Failed(Step, i32),
-    /// The leader has ended: its wait status, and how many processes it left behind.
-    Ended(i32, i32),
+    /// The leader has ended: its wait status, how many processes it left behind, and the processor
+    /// time of it and its children in milliseconds.
+    Ended(i32, i32, i32),
 }
 
 /// A step of starting a command.
@@ -77,16 +79,16 @@ impl Step {
 }
 
 impl Report {
-    pub(crate) const BYTES: usize = 12;
+    pub(crate) const BYTES: usize = 16;
 
     pub(crate) fn write(self) -> [u8; Self::BYTES] {
-        let (kind, one, other) = match self {
-            Self::Started => (1, 0, 0),
-            Self::Failed(step, errno) => (2, step as i32, errno),
-            Self::Ended(status, strays) => (3, status, strays),
+        let numbers = match self {
+            Self::Started => [1, 0, 0, 0],
+            Self::Failed(step, errno) => [2, step as i32, errno, 0],
+            Self::Ended(status, strays, busy) => [3, status, strays, busy],
         };
         let mut bytes = [0; Self::BYTES];
-        for (place, number) in [kind, one, other].into_iter().enumerate() {
+        for (place, number) in numbers.into_iter().enumerate() {
             bytes[place * 4..place * 4 + 4].copy_from_slice(&i32::to_ne_bytes(number));
         }
         bytes
@@ -100,7 +102,7 @@ impl Report {
         };
         match number(0) {
             1 => Self::Started,
-            3 => Self::Ended(number(1), number(2)),
+            3 => Self::Ended(number(1), number(2), number(3)),
             _ => Self::Failed(Step::from_number(number(1)), number(2)),
         }
     }
@@ -112,8 +114,13 @@ pub(crate) fn encode(command: &Command, profile: &Profile) -> Vec<u8> {
     out.list(command.argv.iter().map(|part| part.as_bytes()));
     out.list(command.env.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
     out.path(&command.cwd);
-    let flags =
-        [profile.sandboxed, profile.network, profile.allow_unenforced, profile.unprotected_names];
+    let flags = [
+        command.terminal,
+        profile.sandboxed,
+        profile.network,
+        profile.allow_unenforced,
+        profile.unprotected_names,
+    ];
     out.bytes(&flags.map(u8::from));
     let CommandLimits { processes, memory, file_size, open_files } = profile.limits;
     for limit in [processes, memory, file_size, open_files] {
@@ -164,8 +171,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         env.push((name, value));
     }
     let cwd = PathBuf::from(from.text()?);
-    let flags: [u8; 4] = from.bytes()?.try_into().ok()?;
-    let [sandboxed, network, allow_unenforced, unprotected_names] = flags.map(|flag| flag != 0);
+    let flags: [u8; 5] = from.bytes()?.try_into().ok()?;
+    let [terminal, sandboxed, network, allow_unenforced, unprotected_names] =
+        flags.map(|flag| flag != 0);
     let mut limit = || {
         let bytes = from.bytes()?.try_into().ok()?;
         Some(Some(u64::from_ne_bytes(bytes)).filter(|limit| *limit != u64::MAX))
@@ -198,7 +206,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         allow_unenforced,
         unprotected_names,
     };
-    Some((Command { argv, env, cwd }, profile))
+    Some((Command { argv, env, cwd, terminal }, profile))
 }
 
 struct Decoder<'a>(&'a [u8]);
@@ -231,32 +239,36 @@ impl<'a> Decoder<'a> {
     }
 }
 
-/// Room for the control data of up to three descriptors.
+/// The most descriptors in a packet.
+const MAX_FDS: usize = 4;
+const FD_BYTES: usize = size_of::<RawFd>();
+
+/// Room for the control data of that many descriptors.
 #[repr(C, align(16))]
 struct Control([u8; 64]);
 
-/// Sends a packet with three descriptors.
-pub(crate) fn send(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    fds: [BorrowedFd<'_>; 3],
-) -> io::Result<()> {
-    let numbers = fds.map(|fd| fd.as_raw_fd());
+/// Sends bytes with at most [`MAX_FDS`] descriptors.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let numbers: Vec<RawFd> = fds.iter().take(MAX_FDS).map(AsRawFd::as_raw_fd).collect();
+    let room = u32::try_from(numbers.len() * FD_BYTES).map_err(io::Error::other)?;
     let mut control = Control([0; 64]);
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: the message header points to live buffers for the time of the call; the control
-    // buffer is aligned and has room for one header and three integers.
+    // buffer is aligned and has room for one header and `MAX_FDS` integers.
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
         message.msg_iovlen = 1;
-        message.msg_control = control.0.as_mut_ptr().cast();
-        message.msg_controllen = libc::CMSG_SPACE(12) as _;
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(12) as _;
-        std::ptr::copy_nonoverlapping(numbers.as_ptr().cast(), libc::CMSG_DATA(header), 12);
+        if room > 0 {
+            message.msg_control = control.0.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(room) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(room) as _;
+            let data = libc::CMSG_DATA(header);
+            std::ptr::copy_nonoverlapping(numbers.as_ptr().cast(), data, room as usize);
+        }
         loop {
             if libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) >= 0 {
                 return Ok(());
@@ -269,11 +281,20 @@ pub(crate) fn send(
     }
 }
 
-/// Receives a packet and its three descriptors; `None` at the end, or if it is malformed.
+/// Receives a packet with three descriptors; `None` at the end, or if it is malformed.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<Option<(usize, [OwnedFd; 3])>> {
+    let (count, fds) = receive_some(socket, buffer)?;
+    Ok(fds.try_into().ok().map(|fds| (count, fds)))
+}
+
+/// Receives bytes, and the descriptors that came with them.
+pub(crate) fn receive_some(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = Control([0; 64]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: as in `send`; descriptors that arrive are owned here and nowhere else.
@@ -294,14 +315,15 @@ pub(crate) fn receive(
             }
         };
         let header = libc::CMSG_FIRSTHDR(&raw const message);
-        if header.is_null()
-            || (*header).cmsg_type != libc::SCM_RIGHTS
-            || (*header).cmsg_len as usize != libc::CMSG_LEN(12) as usize
-        {
-            return Ok(None);
+        if header.is_null() || (*header).cmsg_type != libc::SCM_RIGHTS {
+            return Ok((count, Vec::new()));
         }
-        let mut numbers = [0i32; 3];
-        std::ptr::copy_nonoverlapping(libc::CMSG_DATA(header), numbers.as_mut_ptr().cast(), 12);
-        Ok(Some((count, numbers.map(|number| OwnedFd::from_raw_fd(number)))))
+        let room = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+        let mut numbers = [0 as RawFd; MAX_FDS];
+        let most = room.min(MAX_FDS * FD_BYTES);
+        let data = libc::CMSG_DATA(header);
+        std::ptr::copy_nonoverlapping(data, numbers.as_mut_ptr().cast(), most);
+        let arrived = numbers.into_iter().take(most / FD_BYTES);
+        Ok((count, arrived.map(|number| OwnedFd::from_raw_fd(number)).collect()))
     }
 }

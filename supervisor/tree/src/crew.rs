@@ -64,6 +64,8 @@ impl Crew for SessionCrew {
             folder: self.folder.clone(),
             shell: self.parts.shell.clone(),
             approved: order.approved,
+            process: order.process,
+            background: order.background,
             unreadable: Arc::new(|settings| {
                 let deny =
                     troupe_sandbox::deny_read(settings).map_err(|error| error.to_string())?;

@@ -139,6 +139,8 @@ impl Log {
             cwd: cwd.clone(),
             exit_code,
             strays: 0,
+            outside: false,
+            background: None,
         };
         self.write(CallStarted { call, detail: detail(None) })?;
         let line = format!("    let report_{number} = Report::read(&input)?; // and so on\n");

@@ -19,16 +19,21 @@ pub enum CommandEnd {
     },
     /// The user stopped it.
     Cancelled,
+    /// It goes on in the background, under this number.
+    GoesOn(u64),
+    /// It is gone, nobody knows how.
+    Gone,
 }
 
 impl CommandEnd {
     /// The status the model is told: 124 after a time-out, 130 after a stop.
     #[must_use]
-    pub fn exit_code(self) -> i32 {
+    pub fn exit_code(self) -> Option<i32> {
         match self {
-            Self::Exited(code) => code,
-            Self::TimedOut { .. } => 124,
-            Self::Cancelled => 130,
+            Self::Exited(code) => Some(code),
+            Self::TimedOut { .. } => Some(124),
+            Self::Cancelled => Some(130),
+            Self::GoesOn(_) | Self::Gone => None,
         }
     }
 }
@@ -74,7 +79,7 @@ impl fmt::Display for Kept<'_> {
 /// The text the model is shown, with at most `tokens` tokens of output:
 ///
 /// ```text
-/// Exit code: 0
+/// Exit code: 0                      (or: Process running with session ID 12)
 /// Wall time: 1.2 seconds
 /// Total output lines: 5000          (when something is left out)
 /// Whole output: /tmp/…              (when something is left out and a file keeps it)
@@ -87,7 +92,13 @@ pub fn shell_text(report: &ShellReport<'_>, tokens: usize) -> String {
     let rendered = report.output.render(tokens);
     let mut text = String::with_capacity(rendered.text.len() + 256);
     // Writing into a `String` cannot fail.
-    let _ = writeln!(text, "Exit code: {}", report.end.exit_code());
+    let _ = match (report.end, report.end.exit_code()) {
+        (CommandEnd::GoesOn(process), _) => {
+            writeln!(text, "Process running with session ID {process}")
+        }
+        (_, Some(code)) => writeln!(text, "Exit code: {code}"),
+        (_, None) => writeln!(text, "Process lost: it was ended, its exit code is unknown"),
+    };
     let _ = writeln!(text, "Wall time: {:.1} seconds", report.wall.as_secs_f64());
     if rendered.truncated {
         let _ = writeln!(text, "Total output lines: {}", rendered.total_lines);
@@ -104,7 +115,7 @@ pub fn shell_text(report: &ShellReport<'_>, tokens: usize) -> String {
     }
     text.push_str("Output:\n");
     match report.end {
-        CommandEnd::Exited(_) => {}
+        CommandEnd::Exited(_) | CommandEnd::GoesOn(_) | CommandEnd::Gone => {}
         CommandEnd::TimedOut { limit_ms } => {
             let _ = writeln!(text, "command timed out after {limit_ms} milliseconds");
         }

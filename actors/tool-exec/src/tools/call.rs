@@ -9,11 +9,22 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 120_000;
 /// The most time the model can give a command, in milliseconds.
 pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
+/// How long `exec_command` waits, in milliseconds: at least, unless told otherwise, at most.
+pub const EXEC_YIELD_MS: (u64, u64, u64) = (250, 10_000, 60_000);
+/// The same of `write_stdin` that types something.
+pub const TYPE_YIELD_MS: (u64, u64, u64) = (50, 250, 60_000);
+/// The same of `write_stdin` that only waits.
+pub const POLL_YIELD_MS: (u64, u64, u64) = (250, 5_000, 300_000);
+
 /// A call whose arguments have been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolCall {
     /// Run a command.
     Shell(ShellArgs),
+    /// Run a command that may go on in the background.
+    Exec(ExecArgs),
+    /// Type into a background process, or see what it printed.
+    Write(WriteArgs),
     /// Apply a patch: its text as the model wrote it.
     Patch(String),
     /// Replace the plan.
@@ -51,6 +62,32 @@ pub struct ShellArgs {
     pub sandbox_permissions: SandboxPermissions,
     /// Why it has to run outside, for the person who is asked.
     pub justification: Option<String>,
+}
+
+/// Arguments of `exec_command`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecArgs {
+    /// The command; its time-out does not apply.
+    pub shell: ShellArgs,
+    /// On a terminal of its own.
+    pub tty: bool,
+    /// How long it is waited for, in milliseconds.
+    pub yield_ms: u64,
+    /// The most tokens of output; as for every command without it.
+    pub max_tokens: Option<usize>,
+}
+
+/// Arguments of `write_stdin`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteArgs {
+    /// The number of the process.
+    pub process: u64,
+    /// What is typed; may be empty.
+    pub chars: String,
+    /// How long it is waited for what comes, in milliseconds.
+    pub yield_ms: u64,
+    /// The most tokens of output; as for every command without it.
+    pub max_tokens: Option<usize>,
 }
 
 /// Arguments of `update_plan`.
@@ -114,6 +151,8 @@ impl ToolCall {
     pub fn tool(&self) -> &'static str {
         match self {
             Self::Shell(_) => "shell",
+            Self::Exec(_) => "exec_command",
+            Self::Write(_) => "write_stdin",
             Self::Patch(_) => "apply_patch",
             Self::Plan(_) => "update_plan",
             Self::ReadFile(_) => "read_file",
@@ -127,7 +166,9 @@ impl ToolCall {
     #[must_use]
     pub fn traits(&self) -> Traits {
         match self {
-            Self::Shell(_) | Self::Patch(_) | Self::Plan(_) => Traits::Effects,
+            Self::Shell(_) | Self::Exec(_) | Self::Write(_) | Self::Patch(_) | Self::Plan(_) => {
+                Traits::Effects
+            }
             Self::ReadFile(_) | Self::ListDir(_) | Self::GrepFiles(_) | Self::ViewImage(_) => {
                 Traits::ReadOnly
             }
@@ -139,6 +180,9 @@ impl ToolCall {
     pub fn summary(&self) -> String {
         let mut text = match self {
             Self::Shell(args) => args.command.clone(),
+            Self::Exec(args) => args.shell.command.clone(),
+            Self::Write(args) if args.chars.is_empty() => format!("wait for {}", args.process),
+            Self::Write(args) => format!("type {:?} into {}", args.chars, args.process),
             Self::Patch(_) => "apply a patch".to_owned(),
             Self::Plan(args) => format!("update the plan ({} steps)", args.plan.len()),
             Self::ReadFile(args) => format!("read {}", args.path),

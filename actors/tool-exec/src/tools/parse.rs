@@ -4,8 +4,9 @@
 use super::{
     argv,
     call::{
-        DEFAULT_TIMEOUT_MS, GrepFilesArgs, ListDirArgs, MAX_TIMEOUT_MS, ReadFileArgs,
-        SandboxPermissions, ShellArgs, ToolCall, ViewImageArgs,
+        DEFAULT_TIMEOUT_MS, EXEC_YIELD_MS, ExecArgs, GrepFilesArgs, ListDirArgs, MAX_TIMEOUT_MS,
+        POLL_YIELD_MS, ReadFileArgs, SandboxPermissions, ShellArgs, TYPE_YIELD_MS, ToolCall,
+        ViewImageArgs, WriteArgs,
     },
     fields::{Fields, Problem, as_text, kind},
     json, plan, specs,
@@ -45,6 +46,8 @@ pub fn parse(call: &CallItem) -> Result<ToolCall, ToolRefusal> {
     let Some(tool) = canonical(&call.tool) else { return Err(unknown(&call.tool)) };
     let read = match tool {
         "shell" => shell(&call.input),
+        "exec_command" => exec(&call.input),
+        "write_stdin" => object(&call.input, "session_id").and_then(|f| write(&f)),
         "apply_patch" => patch(&call.input),
         "update_plan" => {
             object(&call.input, "plan").and_then(|f| plan::read(&f)).map(ToolCall::Plan)
@@ -62,8 +65,8 @@ fn canonical(name: &str) -> Option<&'static str> {
     let name = name.trim();
     let name = name.strip_prefix("functions.").unwrap_or(name).to_ascii_lowercase();
     let own = match name.as_str() {
-        "exec_command" | "shell_command" | "local_shell" | "container.exec" | "bash"
-        | "run_command" => "shell",
+        "shell_command" | "local_shell" | "container.exec" | "bash" | "run_command" => "shell",
+        "unified_exec" => "exec_command",
         "applypatch" | "apply-patch" => "apply_patch",
         "update-plan" => "update_plan",
         "read" => "read_file",
@@ -96,17 +99,62 @@ fn object(input: &CallInput, only: &str) -> Result<Fields, Problem> {
 }
 
 fn shell(input: &CallInput) -> Result<ToolCall, Problem> {
-    let fields = match input {
+    shell_of(&command_fields(input)?)
+}
+
+fn command_fields(input: &CallInput) -> Result<Fields, Problem> {
+    match input {
         CallInput::Text(script) if !script.trim_start().starts_with('{') => {
-            command_only(Value::String(script.clone()))
+            Ok(command_only(Value::String(script.clone())))
         }
         input => match value(input.as_str())? {
-            Value::Object(map) => Fields(map),
-            other @ (Value::String(_) | Value::Array(_)) => command_only(other),
-            other => return Err(format!("expected an object, not {}", kind(&other))),
+            Value::Object(map) => Ok(Fields(map)),
+            other @ (Value::String(_) | Value::Array(_)) => Ok(command_only(other)),
+            other => Err(format!("expected an object, not {}", kind(&other))),
         },
+    }
+}
+
+fn exec(input: &CallInput) -> Result<ToolCall, Problem> {
+    let fields = command_fields(input)?;
+    let shell = match shell_of(&fields)? {
+        ToolCall::Shell(shell) => shell,
+        // A patch.
+        other => return Ok(other),
     };
-    let command = command(&fields)?;
+    let (shortest, default, longest) = EXEC_YIELD_MS;
+    Ok(ToolCall::Exec(ExecArgs {
+        shell,
+        tty: fields.flag("tty"),
+        yield_ms: yield_ms(&fields)?.unwrap_or(default).clamp(shortest, longest),
+        max_tokens: max_tokens(&fields)?,
+    }))
+}
+
+fn write(fields: &Fields) -> Result<ToolCall, Problem> {
+    let process = fields.number(&["session_id", "process_id", "process", "id"])?;
+    let process = process.ok_or("missing field `session_id`")?;
+    let chars = fields.text(&["chars", "input", "text", "data"])?.unwrap_or_default();
+    let (shortest, default, longest) = if chars.is_empty() { POLL_YIELD_MS } else { TYPE_YIELD_MS };
+    Ok(ToolCall::Write(WriteArgs {
+        process,
+        yield_ms: yield_ms(fields)?.unwrap_or(default).clamp(shortest, longest),
+        chars,
+        max_tokens: max_tokens(fields)?,
+    }))
+}
+
+fn yield_ms(fields: &Fields) -> Result<Option<u64>, Problem> {
+    fields.number(&["yield_time_ms", "yield_ms", "wait_ms", "timeout_ms"])
+}
+
+fn max_tokens(fields: &Fields) -> Result<Option<usize>, Problem> {
+    let given = fields.number(&["max_output_tokens", "max_tokens"])?.filter(|tokens| *tokens > 0);
+    Ok(given.map(|tokens| usize::try_from(tokens).unwrap_or(usize::MAX)))
+}
+
+fn shell_of(fields: &Fields) -> Result<ToolCall, Problem> {
+    let command = command(fields)?;
     let workdir = fields.some_text(&["workdir", "cwd", "working_directory", "dir"])?;
     if is_patch(&command) {
         return match workdir {
@@ -117,8 +165,8 @@ fn shell(input: &CallInput) -> Result<ToolCall, Problem> {
     Ok(ToolCall::Shell(ShellArgs {
         command,
         workdir,
-        timeout_ms: timeout(&fields)?,
-        sandbox_permissions: permissions(&fields)?,
+        timeout_ms: timeout(fields)?,
+        sandbox_permissions: permissions(fields)?,
         justification: fields.some_text(&["justification"])?,
     }))
 }

@@ -52,8 +52,10 @@ pub fn run_read_only(call: &ToolCall, scope: Scope<'_>) -> Result<Vec<Content>, 
         ToolCall::ListDir(args) => Ok(vec![Content::text(list_dir(args, scope)?)]),
         ToolCall::GrepFiles(args) => Ok(vec![Content::text(grep_files(args, scope)?)]),
         ToolCall::ViewImage(args) => Ok(view_image(args, scope)?),
-        ToolCall::Shell(_) | ToolCall::Patch(_) | ToolCall::Plan(_) => {
-            Err(ToolError::NotReadOnly(call.tool()))
-        }
+        ToolCall::Shell(_)
+        | ToolCall::Exec(_)
+        | ToolCall::Write(_)
+        | ToolCall::Patch(_)
+        | ToolCall::Plan(_) => Err(ToolError::NotReadOnly(call.tool())),
     }
 }

@@ -15,7 +15,7 @@ struct Text {
     expected: &'static str,
 }
 
-const TEXTS: [Text; 7] = [
+const TEXTS: [Text; 9] = [
     Text {
         name: "shell",
         traits: Traits::Effects,
@@ -23,6 +23,22 @@ const TEXTS: [Text; 7] = [
         properties: r#""command":{"type":"string"},"workdir":{"type":"string","description":"default: session directory"},"timeout_ms":{"type":"integer","description":"default 120000"},"sandbox_permissions":{"type":"string","enum":["use_default","require_escalated"],"description":"require_escalated asks the user to run outside the sandbox"},"justification":{"type":"string","description":"with require_escalated: one question to the user saying why"}"#,
         required: r#""command""#,
         expected: r#"{"command": string, "workdir"?: string, "timeout_ms"?: integer, "sandbox_permissions"?: "use_default" or "require_escalated", "justification"?: string}"#,
+    },
+    Text {
+        name: "exec_command",
+        traits: Traits::Effects,
+        description: "Runs a shell script that may outlast the call: servers, watchers, interactive programs. Returns what it prints within yield_time_ms and, if it still runs, a session id for write_stdin.",
+        properties: r#""cmd":{"type":"string"},"workdir":{"type":"string"},"tty":{"type":"boolean","description":"on a terminal, to type into"},"yield_time_ms":{"type":"integer","description":"default 10000"},"sandbox_permissions":{"type":"string","enum":["use_default","require_escalated"]},"justification":{"type":"string"}"#,
+        required: r#""cmd""#,
+        expected: r#"{"cmd": string, "workdir"?: string, "tty"?: boolean, "yield_time_ms"?: integer, "sandbox_permissions"?: "use_default" or "require_escalated", "justification"?: string}"#,
+    },
+    Text {
+        name: "write_stdin",
+        traits: Traits::Effects,
+        description: "Types into a process of exec_command and returns what it printed since; with empty chars it only waits. \\u0003 interrupts.",
+        properties: r#""session_id":{"type":"integer"},"chars":{"type":"string"},"yield_time_ms":{"type":"integer","description":"default 250, or 5000 with empty chars"}"#,
+        required: r#""session_id""#,
+        expected: r#"{"session_id": integer, "chars"?: string, "yield_time_ms"?: integer}"#,
     },
     Text {
         name: "apply_patch",

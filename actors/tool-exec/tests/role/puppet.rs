@@ -8,11 +8,11 @@ use std::{
     },
 };
 use tokio::{
-    io::{AsyncRead, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     process::{Child, Command},
     sync::{oneshot, watch},
 };
-use troupe_messages::{LaunchOrder, ProcessExit, Running};
+use troupe_messages::{LaunchOrder, ProcessEnd, ProcessExit, Running};
 use troupe_types::OutputStream;
 
 /// A process whose strings the test pulls.
@@ -24,6 +24,10 @@ pub(crate) struct Puppet {
     pub(crate) kills: Arc<AtomicU32>,
     killed: watch::Receiver<bool>,
     dropped: watch::Receiver<bool>,
+    /// What is typed, where it has a terminal.
+    pub(crate) typed: Option<DuplexStream>,
+    /// How often it was interrupted.
+    pub(crate) interrupts: Arc<AtomicU32>,
 }
 
 /// Says when the last part of a process is dropped.
@@ -44,6 +48,8 @@ impl Puppet {
         let (tell_killed, killed) = watch::channel(false);
         let (tell_dropped, dropped) = watch::channel(false);
         let kills = Arc::new(AtomicU32::new(0));
+        let interrupts = Arc::new(AtomicU32::new(0));
+        let counting = Arc::clone(&interrupts);
         let guard = Arc::new(Guard(tell_dropped));
         let (counted, held) = (Arc::clone(&kills), Arc::clone(&guard));
         let running = Running {
@@ -51,9 +57,13 @@ impl Puppet {
                 (OutputStream::Stdout, Box::new(out) as Box<dyn AsyncRead + Send + Unpin>),
                 (OutputStream::Stderr, Box::new(err)),
             ],
+            input: None,
             exit: Box::pin(async move {
                 let _held = guard;
-                exited.await.unwrap_or(ProcessExit::Lost)
+                end_of(exited.await.unwrap_or(ProcessExit::Lost))
+            }),
+            interrupt: Arc::new(move || {
+                counting.fetch_add(1, Ordering::SeqCst);
             }),
             kill: Arc::new(move || {
                 let _held = &held;
@@ -63,7 +73,25 @@ impl Puppet {
             }),
         };
         let (stdout, stderr) = (Some(stdout), Some(stderr));
-        (Self { stdout, stderr, exit: Some(exit), kills, killed, dropped }, running)
+        let exit = Some(exit);
+        let typed = None;
+        (Self { stdout, stderr, exit, kills, killed, dropped, typed, interrupts }, running)
+    }
+
+    /// The same on a terminal.
+    pub(crate) fn on_terminal() -> (Self, Running) {
+        let (mut puppet, mut running) = Self::new(0);
+        let (typed, input) = duplex(1024);
+        puppet.typed = Some(typed);
+        running.input = Some(Box::new(input));
+        (puppet, running)
+    }
+
+    pub(crate) async fn read_typed(&mut self, bytes: usize) -> String {
+        let mut text = vec![0; bytes];
+        let typed = self.typed.as_mut().unwrap();
+        super::stage::within(typed.read_exact(&mut text)).await.unwrap();
+        String::from_utf8(text).unwrap()
     }
 
     pub(crate) async fn print(&mut self, bytes: &[u8]) {
@@ -96,6 +124,10 @@ impl Puppet {
     }
 }
 
+fn end_of(exit: ProcessExit) -> ProcessEnd {
+    ProcessEnd { exit, busy: std::time::Duration::ZERO }
+}
+
 /// Starts what was ordered, for real.
 #[expect(clippy::disallowed_methods, reason = "a test that stands in for sandbox")]
 pub(crate) fn real(order: &LaunchOrder) -> Running {
@@ -116,7 +148,9 @@ pub(crate) fn real(order: &LaunchOrder) -> Running {
             (OutputStream::Stdout, Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>),
             (OutputStream::Stderr, Box::new(stderr)),
         ],
-        exit: Box::pin(exit_of(child, order_to_kill)),
+        input: None,
+        exit: Box::pin(async move { end_of(exit_of(child, order_to_kill).await) }),
+        interrupt: Arc::new(|| {}),
         kill: Arc::new(move || {
             kill.send_replace(true);
             0

@@ -8,13 +8,13 @@ use troupe_kit::{
     ChildSpec, Company, Context, Kit, Life, Mailbox, Order, Restart, Ring, Role, Root, StartError,
 };
 use troupe_messages::{
-    Answered, ConversationMessage, LaunchAnswer, LaunchOrder, PolicyMessage, Process, Question,
-    Running, SandboxMessage, ToolFact, ToolMessage, Verdict,
+    Answered, BackgroundProcess, ConversationMessage, Interaction, LaunchAnswer, LaunchOrder,
+    PolicyMessage, Process, Question, Running, SandboxMessage, ToolFact, ToolMessage, Verdict,
 };
 use troupe_tool_exec::{Args, ToolExec};
 use troupe_types::{
     ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, Decision, PlanUpdated,
-    Progress, SessionId, SessionSettings,
+    ProcessEnded, Progress, SessionId, SessionSettings,
 };
 
 /// Longer than every deadline of the role, so that a clock that jumps meets those first.
@@ -29,6 +29,8 @@ pub(crate) enum Said {
     Starting(CallDetail),
     Launch(Box<LaunchOrder>),
     Finished(Box<CallFinished>),
+    Ended(ProcessEnded),
+    Interacted(Option<Interaction>),
     Gone(String),
 }
 
@@ -46,8 +48,19 @@ impl Told for ConversationMessage {
             Self::Tool { fact: ToolFact::Starting(detail), .. } => Said::Starting(detail.clone()),
             Self::Tool { fact: ToolFact::Planned(plan), .. } => Said::Planned(plan.clone()),
             Self::Tool { fact: ToolFact::Finished(end), .. } => Said::Finished(end.clone()),
+            Self::Tool { fact: ToolFact::ProcessEnded(end), .. } => Said::Ended(end.clone()),
             Self::ToolGone { exit, .. } => Said::Gone(exit.clone()),
             other => panic!("not for a conversation: {other:?}"),
+        }
+    }
+}
+
+/// Another tool exec, which asks.
+impl Told for ToolMessage {
+    fn said(&self) -> Said {
+        match self {
+            Self::Interacted(answer) => Said::Interacted(answer.clone()),
+            other => panic!("not for another tool exec: {other:?}"),
         }
     }
 }
@@ -90,6 +103,7 @@ pub(crate) struct Scene {
     pub(crate) outputs: TempDir,
     pub(crate) settings: SessionSettings,
     pub(crate) call: CallItem,
+    pub(crate) background: Vec<BackgroundProcess>,
 }
 
 impl Scene {
@@ -102,7 +116,8 @@ impl Scene {
         let settings = SessionSettings { cwd: folder.path().to_owned(), ..Default::default() };
         let (call, wire_id) = (CallId::new(), "call_1".to_owned());
         let call = CallItem { call, wire_id, id: None, tool: tool.to_owned(), input };
-        Self { folder, outputs: TempDir::new().unwrap(), settings, call }
+        let outputs = TempDir::new().unwrap();
+        Self { folder, outputs, settings, call, background: Vec::new() }
     }
 
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
@@ -122,6 +137,7 @@ impl Scene {
         let policy = Mailbox::new(&kit, "root/policy", 1);
         let sandbox = Mailbox::new(&kit, "root/sandbox", 1);
         let tool = Mailbox::new(&kit, "root/tool", 1);
+        let asker = Mailbox::new(&kit, "root/asker", 1);
         let progress = Ring::new(1000);
         let call = self.call.call;
         let args = Args {
@@ -134,6 +150,8 @@ impl Scene {
             folder: self.outputs.path().join("session"),
             shell: "/bin/sh".into(),
             approved: Vec::new(),
+            process: 12,
+            background: self.background,
             unreadable: Arc::new(|_| Ok(Box::new(|path| path.ends_with("secret")))),
             progress: progress.clone(),
         };
@@ -148,14 +166,17 @@ impl Scene {
         let told =
             ChildSpec::of::<Probe<ConversationMessage>>("conversation", &conversation, out.clone());
         let asked = ChildSpec::of::<Probe<PolicyMessage>>("policy", &policy, out.clone());
+        let asking = ChildSpec::of::<Probe<ToolMessage>>("asker", &asker, out.clone());
         let ordered = ChildSpec::of::<Probe<SandboxMessage>>("sandbox", &sandbox, out);
         let company = Company::new(&kit, "root", Order::Reverse)
             .with(told.build())
             .with(asked.build())
             .with(ordered.build())
+            .with(asking.build())
             .with(spec);
         let (folder, outputs) = (self.folder, self.outputs);
-        Stage { root: Root::start(company), tool, said, progress, call, folder, outputs }
+        let root = Root::start(company);
+        Stage { root, tool, asker, said, progress, call, folder, outputs }
     }
 }
 
@@ -163,6 +184,8 @@ impl Scene {
 pub(crate) struct Stage {
     pub(crate) root: Root,
     pub(crate) tool: Mailbox<ToolMessage>,
+    /// Another tool exec.
+    pub(crate) asker: Mailbox<ToolMessage>,
     said: mpsc::Receiver<Said>,
     pub(crate) progress: Ring<Progress>,
     pub(crate) call: CallId,
@@ -226,16 +249,42 @@ impl Stage {
         }
     }
 
+    /// The end of the call, whose role goes on.
+    pub(crate) async fn left(&mut self) -> CallFinished {
+        match self.next().await {
+            Said::Finished(finished) => *finished,
+            other => panic!("expected an end: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn interacted(&mut self) -> Option<Interaction> {
+        match self.next().await {
+            Said::Interacted(answer) => answer,
+            other => panic!("expected an answer: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn ended(&mut self) -> ProcessEnded {
+        match self.next().await {
+            Said::Ended(end) => end,
+            other => panic!("expected the end of a process: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn gone(&mut self) {
+        match self.next().await {
+            Said::Gone(exit) if exit == "stopped" => {}
+            other => panic!("expected the role's normal end: {other:?}"),
+        }
+    }
+
     /// The end of the call, which is also the end of the role.
     pub(crate) async fn finished(&mut self) -> CallFinished {
         let finished = match self.next().await {
             Said::Finished(finished) => *finished,
             other => panic!("expected an end: {other:?}"),
         };
-        match self.next().await {
-            Said::Gone(exit) if exit == "stopped" => {}
-            other => panic!("expected the role's normal end: {other:?}"),
-        }
+        self.gone().await;
         assert_eq!(finished.call, self.call);
         finished
     }

@@ -52,7 +52,7 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     }
     let environment = Setup::new(&loaded).environment;
     let env = child_env(&environment, std::env::vars_os(), &more);
-    let command = Command { argv: args.command, env, cwd };
+    let command = Command { argv: args.command, env, cwd, terminal: false };
     match run_under(command, profile) {
         Ok(exit) => Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(255))),
         // As a shell would: there is no such program.

@@ -55,7 +55,9 @@ fn every_item() {
 
 #[test]
 fn every_operation() {
-    insta::assert_snapshot!(holds_all!(ops(), Op: Prompt Interrupt Answer Continue Compact));
+    insta::assert_snapshot!(
+        holds_all!(ops(), Op: Prompt Interrupt Answer Continue Compact EndProcess)
+    );
 }
 
 #[test]

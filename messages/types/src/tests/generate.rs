@@ -120,6 +120,8 @@ fn detail() -> impl Strategy<Value = CallDetail> {
             cwd: cwd.into(),
             exit_code,
             strays,
+            outside: false,
+            background: None,
         },
     );
     let file =

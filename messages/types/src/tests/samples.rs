@@ -120,6 +120,8 @@ pub(super) fn ops() -> Vec<Op> {
         Op::Answer { call: call(), decision: Decision::Approved },
         Op::Continue,
         Op::Compact,
+        Op::EndProcess { process: None },
+        Op::EndProcess { process: Some(7) },
     ]
 }
 
@@ -143,8 +145,22 @@ pub(super) fn details() -> Vec<CallDetail> {
     let plain =
         FileChanged { kind: "add".into(), moved_to: None, diff: String::new(), ..file.clone() };
     vec![
-        CallDetail::Command { argv: argv.clone(), cwd: "/work".into(), exit_code: None, strays: 0 },
-        CallDetail::Command { argv, cwd: "/work".into(), exit_code: Some(-1), strays: 2 },
+        CallDetail::Command {
+            argv: argv.clone(),
+            cwd: "/work".into(),
+            exit_code: None,
+            strays: 0,
+            outside: false,
+            background: None,
+        },
+        CallDetail::Command {
+            argv,
+            cwd: "/work".into(),
+            exit_code: Some(-1),
+            strays: 2,
+            outside: true,
+            background: Some(7),
+        },
         CallDetail::Patch { changes: vec![file, plain] },
         CallDetail::Tool { summary: "read src/main.rs".into() },
     ]
@@ -300,6 +316,24 @@ fn calls() -> Vec<Record> {
         }
         .into(),
         PlanUpdated { call: call(), explanation: None, plan: Vec::new() }.into(),
+        ProcessEnded {
+            call: call(),
+            process: 7,
+            outcome: Outcome::Completed,
+            exit_code: Some(1),
+            took_ms: 1200,
+            busy_ms: Some(30),
+        }
+        .into(),
+        ProcessEnded {
+            call: call(),
+            process: 7,
+            outcome: Outcome::Lost,
+            exit_code: None,
+            took_ms: 0,
+            busy_ms: None,
+        }
+        .into(),
     ]
 }
 

@@ -52,17 +52,32 @@ fn commands_in_the_forms_models_write_them() {
 
 #[test]
 fn names_models_use_for_shell() {
-    for name in [
-        "exec_command",
-        "shell_command",
-        "local_shell",
-        "container.exec",
-        "bash",
-        "functions.shell",
-    ] {
+    for name in ["shell_command", "local_shell", "container.exec", "bash", "functions.shell"] {
         let parsed = parse(&json(name, r#"{"command":"ls"}"#));
         assert_eq!(parsed, Ok(ToolCall::Shell(shell("ls"))), "{name}");
     }
+}
+
+#[test]
+fn exec_command_and_write_stdin() {
+    let exec = |arguments: &str| match parse(&json("exec_command", arguments)) {
+        Ok(ToolCall::Exec(exec)) => exec,
+        other => panic!("{other:?}"),
+    };
+    let plain = exec(r#"{"cmd":"ls"}"#);
+    assert_eq!((plain.shell, plain.tty, plain.yield_ms), (shell("ls"), false, 10_000));
+    let full = exec(r#"{"cmd":"ls","tty":true,"yield_time_ms":1,"max_output_tokens":7}"#);
+    assert_eq!((full.tty, full.yield_ms, full.max_tokens), (true, 250, Some(7)));
+    assert_eq!(exec(r#"{"cmd":"ls","yield_time_ms":9e9}"#).yield_ms, 60_000);
+    let write = |arguments: &str| match parse(&json("write_stdin", arguments)) {
+        Ok(ToolCall::Write(write)) => (write.process, write.chars, write.yield_ms),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(write(r#"{"session_id":12,"chars":"ls\n"}"#), (12, "ls\n".to_owned(), 250));
+    assert_eq!(write(r#"{"session_id":"12"}"#), (12, String::new(), 5000));
+    assert!(parse(&json("write_stdin", r#"{"chars":"x"}"#)).is_err());
+    let patch = r#"{"cmd":"*** Begin Patch\n*** End Patch"}"#;
+    assert!(matches!(parse(&json("exec_command", patch)), Ok(ToolCall::Patch(_))));
 }
 
 #[test]
@@ -225,7 +240,7 @@ fn refusals_say_what_is_wrong_and_what_is_expected() {
         ),
         (
             refusal("look", "{}"),
-            "unsupported call: look. The tools are: shell, apply_patch, update_plan, read_file, list_dir, grep_files, view_image",
+            "unsupported call: look. The tools are: shell, exec_command, write_stdin, apply_patch, update_plan, read_file, list_dir, grep_files, view_image",
         ),
     ];
     for (text, expected) in table {

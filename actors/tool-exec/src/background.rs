@@ -1,0 +1,277 @@
+//! A process that may outlast its call: it is read and typed into until it ends or is ended.
+//!
+//! The tool exec that started it holds it, also after its call has finished; others of the session
+//! ask it. What was printed is kept until somebody was told.
+
+use crate::{
+    finish,
+    output::{CommandEnd, ShellReport, shell_text},
+    prepare::Keep,
+    process::{DRAIN, KEEPING, REST, Work, cancelled},
+    reading::Reading,
+};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use troupe_kit::{Life, Mailbox};
+use troupe_messages::{
+    Interact, Interaction, ProcessEnd, ProcessExit, ProcessNews, Running, ToolMessage,
+};
+use troupe_types::{CallDetail, Outcome, ProcessEnded};
+
+/// What interrupts.
+const CTRL_C: &str = "\u{3}";
+
+/// A question about the process. Dropped without an answer, it answers that the process is gone.
+pub(crate) struct Ask {
+    input: String,
+    wait: Duration,
+    tokens: usize,
+    asker: Option<Mailbox<ToolMessage>>,
+}
+
+impl Ask {
+    pub(crate) fn new(interact: Interact) -> Self {
+        let Interact { input, wait, tokens, asker } = interact;
+        Self { input, wait, tokens, asker: Some(asker) }
+    }
+
+    /// Answers; whether somebody heard it.
+    fn answer(mut self, text: String, refused: bool) -> bool {
+        let answer = ToolMessage::Interacted(Some(Interaction { text, refused }));
+        self.asker.take().is_some_and(|asker| asker.tell(answer).is_ok())
+    }
+}
+
+impl Drop for Ask {
+    fn drop(&mut self) {
+        if let Some(asker) = self.asker.take() {
+            let _gone = asker.tell(ToolMessage::Interacted(None));
+        }
+    }
+}
+
+/// Why it is not waited any longer.
+enum Waited {
+    Due,
+    Ended,
+    Cancelled,
+}
+
+/// The process, and what is known of it.
+pub(crate) struct Held {
+    work: Work,
+    keep: Keep,
+    asks: mpsc::Receiver<Ask>,
+    reading: Reading,
+    input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    exit: Pin<Box<dyn Future<Output = ProcessEnd> + Send>>,
+    kill: Arc<dyn Fn() -> u32 + Send + Sync>,
+    interrupt: Arc<dyn Fn() + Send + Sync>,
+    began: Instant,
+    ended: Option<ProcessEnd>,
+    strays: u32,
+}
+
+impl Held {
+    pub(crate) fn new(work: Work, keep: Keep, asks: mpsc::Receiver<Ask>, running: Running) -> Self {
+        let Running { output, input, exit, kill, interrupt } = running;
+        let reading = Reading::new(&work.args, output);
+        let began = Instant::now();
+        Self {
+            work,
+            keep,
+            asks,
+            reading,
+            input,
+            exit,
+            kill,
+            interrupt,
+            began,
+            ended: None,
+            strays: 0,
+        }
+    }
+
+    /// Holds it until it has ended and was read, or is ended.
+    pub(crate) async fn run(mut self, life: Life<ToolMessage>) {
+        let waited = self.wait(self.began + self.keep.wait).await;
+        self.finish_call(&waited, &life);
+        if !matches!(waited, Waited::Due) {
+            return;
+        }
+        loop {
+            let ask = tokio::select! {
+                biased;
+                () = cancelled(&mut self.work.cancel) => break,
+                ask = self.asks.recv() => ask,
+                end = &mut self.exit, if self.ended.is_none() => {
+                    self.on_end(end).await;
+                    let _gone = life.tell(self.news(Outcome::Completed));
+                    continue;
+                }
+                never = self.reading.go_on() => match never {},
+            };
+            let Some(ask) = ask else { break };
+            let before = self.ended.is_some();
+            let (waited, heard) = self.serve(ask).await;
+            if self.ended.is_some() && !before {
+                let _gone = life.tell(self.news(Outcome::Completed));
+            }
+            match waited {
+                Waited::Cancelled => break,
+                Waited::Ended if heard => break,
+                _ => {}
+            }
+        }
+        if self.ended.is_none() {
+            self.end_now().await;
+            let _gone = life.tell(self.news(Outcome::Cancelled));
+        }
+        let _gone = life.tell(ToolMessage::Process(ProcessNews::Read));
+    }
+
+    /// Types what is asked, waits, and says what came; and whether somebody heard it.
+    async fn serve(&mut self, ask: Ask) -> (Waited, bool) {
+        let asked = Instant::now();
+        let due = asked + ask.wait;
+        if self.ended.is_none()
+            && !ask.input.is_empty()
+            && let Err(why) = self.type_in(&ask.input, due).await
+        {
+            return (Waited::Due, ask.answer(why, true));
+        }
+        let waited = match self.ended {
+            Some(_) => Waited::Ended,
+            None => self.wait(due).await,
+        };
+        let text = self.text(asked.elapsed(), ask.tokens);
+        let heard = ask.answer(text, false);
+        if heard {
+            self.reading.forget();
+        }
+        (waited, heard)
+    }
+
+    /// Types, and reads meanwhile: a program that is not read from does not read either.
+    async fn type_in(&mut self, text: &str, due: Instant) -> Result<(), String> {
+        let Some(input) = &mut self.input else {
+            if text == CTRL_C {
+                (self.interrupt)();
+                return Ok(());
+            }
+            return Err(
+                "this process has no terminal, so nothing can be typed but \\u0003. Start \
+                        it with \"tty\": true to type"
+                    .to_owned(),
+            );
+        };
+        let typed = input.write_all(text.as_bytes());
+        let failed = tokio::select! {
+            written = typed => written.err().map(|error| error.to_string()),
+            () = sleep_until(due) => Some("it does not read what is typed".to_owned()),
+            never = self.reading.go_on() => match never {},
+        };
+        failed.map_or(Ok(()), |why| Err(format!("not everything could be typed: {why}")))
+    }
+
+    /// Reads until then, or until it ends.
+    async fn wait(&mut self, until: Instant) -> Waited {
+        let end = tokio::select! {
+            biased;
+            () = cancelled(&mut self.work.cancel) => return Waited::Cancelled,
+            end = &mut self.exit => end,
+            () = sleep_until(until) => return Waited::Due,
+            never = self.reading.go_on() => match never {},
+        };
+        self.on_end(end).await;
+        Waited::Ended
+    }
+
+    /// Its leader has ended: the rest of its tree goes, and what is left in the pipes is read.
+    async fn on_end(&mut self, end: ProcessEnd) {
+        self.ended = Some(end);
+        self.input = None;
+        self.reading.drain(Instant::now() + DRAIN).await;
+        self.strays = (self.kill)();
+        self.read_rest().await;
+    }
+
+    async fn end_now(&mut self) {
+        self.input = None;
+        (self.kill)();
+        self.read_rest().await;
+    }
+
+    async fn read_rest(&mut self) {
+        let now = Instant::now();
+        self.reading.drain(now + REST).await;
+        self.reading.end(now + KEEPING).await;
+    }
+
+    /// Ends the call: with the process, or without it.
+    fn finish_call(&mut self, waited: &Waited, life: &Life<ToolMessage>) {
+        if matches!(waited, Waited::Cancelled) {
+            (self.kill)();
+        }
+        let (outcome, end) = match (waited, self.ended) {
+            (Waited::Cancelled, _) => (Outcome::Cancelled, CommandEnd::Cancelled),
+            (_, Some(ProcessEnd { exit: ProcessExit::Lost, .. })) => {
+                (Outcome::Lost, CommandEnd::Gone)
+            }
+            (..) => (Outcome::Completed, self.end()),
+        };
+        let text = self.text_of(end, self.began.elapsed(), self.keep.tokens);
+        let detail = CallDetail::Command {
+            argv: self.work.shell.argv.clone(),
+            cwd: self.work.shell.cwd.clone(),
+            exit_code: end.exit_code(),
+            strays: self.strays,
+            outside: self.work.outside,
+            background: match end {
+                CommandEnd::GoesOn(process) => Some(process),
+                _ => None,
+            },
+        };
+        let call = self.work.args.call.call;
+        let done = finish::finished(call, outcome, text, Some(detail), self.work.began);
+        if life.tell(ToolMessage::Done(Box::new(done))).is_ok() {
+            self.reading.forget();
+        }
+    }
+
+    fn end(&self) -> CommandEnd {
+        match self.ended.map(|ended| ended.exit) {
+            None => CommandEnd::GoesOn(self.work.args.process),
+            Some(ProcessExit::Code(code)) => CommandEnd::Exited(code),
+            Some(ProcessExit::Signal(signal)) => CommandEnd::Exited(128 + signal),
+            Some(ProcessExit::Lost) => CommandEnd::Gone,
+        }
+    }
+
+    fn text(&self, wall: Duration, tokens: usize) -> String {
+        self.text_of(self.end(), wall, tokens)
+    }
+
+    fn text_of(&self, end: CommandEnd, wall: Duration, tokens: usize) -> String {
+        let (output, kept) = (self.reading.output(), self.reading.kept());
+        shell_text(&ShellReport { end, wall, strays: self.strays, output, kept }, tokens)
+    }
+
+    /// That it has ended, for the log.
+    fn news(&self, outcome: Outcome) -> ToolMessage {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let lost = matches!(self.ended, Some(ProcessEnd { exit: ProcessExit::Lost, .. }));
+        ToolMessage::Process(ProcessNews::Ended(ProcessEnded {
+            call: self.work.args.call.call,
+            process: self.work.args.process,
+            outcome: if lost { Outcome::Lost } else { outcome },
+            exit_code: self.end().exit_code(),
+            took_ms: millis(self.began.elapsed()),
+            busy_ms: self.ended.filter(|_| !lost).map(|ended| millis(ended.busy)),
+        }))
+    }
+}

@@ -1,0 +1,192 @@
+//! Processes that outlast their call: what the call says, how others speak to them, how they end.
+
+use crate::{
+    puppet::Puppet,
+    stage::{Scene, Stage, text},
+};
+use serde_json::json;
+use std::{sync::atomic::Ordering, time::Duration};
+use troupe_kit::{Kit, Mailbox};
+use troupe_messages::{
+    BackgroundProcess, Interact, Interaction, ProcessExit, Question, Running, ToolMessage, Verdict,
+};
+use troupe_types::{CallDetail, ErrorClass, Outcome};
+
+async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
+    let mut stage = Scene::new("exec_command", arguments).begin();
+    let order = stage.reach_launch().await;
+    assert_eq!(order.terminal, running.input.is_some());
+    stage.launched(running);
+    stage
+}
+
+fn interact(stage: &Stage, input: &str, wait_ms: u64) {
+    let (input, wait) = (input.to_owned(), Duration::from_millis(wait_ms));
+    let asker = stage.asker.clone();
+    stage.tell(ToolMessage::Interact(Interact { input, wait, tokens: 1000, asker }));
+}
+
+fn said(answer: Option<Interaction>) -> String {
+    let answer = answer.unwrap();
+    assert!(!answer.refused, "{answer:?}");
+    answer.text
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_in_time_is_like_any_command() {
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "make"}), running).await;
+    process.print(b"made\n").await;
+    process.end(ProcessExit::Code(2));
+    let finished = stage.finished().await;
+    assert_eq!(finished.outcome, Outcome::Completed);
+    assert!(text(&finished).starts_with("Exit code: 2\n"), "{finished:?}");
+    assert!(text(&finished).ends_with("Output:\nmade\n"), "{finished:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_is_typed_into_read_once_and_told_when_it_ends() {
+    let (mut process, running) = Puppet::on_terminal();
+    let mut stage = launch(&json!({"cmd": "sh", "tty": true, "yield_time_ms": 500}), running).await;
+    process.print(b"$ ").await;
+    let left = stage.left().await;
+    assert!(text(&left).starts_with("Process running with session ID 12\n"), "{left:?}");
+    assert!(text(&left).ends_with("Output:\n$ "), "{left:?}");
+    let detail = left.detail.unwrap();
+    let CallDetail::Command { exit_code: None, background: Some(12), .. } = detail else {
+        panic!("{detail:?}")
+    };
+
+    interact(&stage, "ls\n", 300);
+    assert_eq!(process.read_typed(3).await, "ls\n");
+    process.print(b"a b\n$ ").await;
+    let answer = said(stage.interacted().await);
+    assert!(answer.starts_with("Process running with session ID 12\n"), "{answer}");
+    assert!(answer.ends_with("Output:\na b\n$ "), "what was told is not told again: {answer}");
+
+    // It ends while nobody looks: that is told at once, and the rest is kept until it is asked for.
+    process.print(b"bye\n").await;
+    process.end(ProcessExit::Code(3));
+    let end = stage.ended().await;
+    assert_eq!((end.process, end.exit_code, end.outcome), (12, Some(3), Outcome::Completed));
+    stage.quiet().await;
+    interact(&stage, "", 5000);
+    let answer = said(stage.interacted().await);
+    assert!(answer.starts_with("Exit code: 3\n") && answer.ends_with("Output:\nbye\n"), "{answer}");
+    stage.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_heard_is_told_again() {
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "sleep 9", "yield_time_ms": 250}), running).await;
+    stage.left().await;
+    process.print(b"precious\n").await;
+    let other = Scene::new("read_file", &json!({"path": "x"})).begin();
+    let closed = other.asker.clone();
+    other.root.stop().await;
+    stage.tell(ToolMessage::Interact(Interact {
+        input: String::new(),
+        wait: Duration::from_millis(250),
+        tokens: 1000,
+        asker: closed,
+    }));
+    interact(&stage, "", 250);
+    assert!(said(stage.interacted().await).ends_with("Output:\nprecious\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_terminal_it_can_only_be_interrupted() {
+    let (process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
+    stage.left().await;
+    interact(&stage, "quit\n", 300);
+    let answer = stage.interacted().await.unwrap();
+    assert!(answer.refused && answer.text.contains("tty"), "{answer:?}");
+    interact(&stage, "\u{3}", 300);
+    said(stage.interacted().await);
+    assert_eq!(process.interrupts.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_ended_on_request_and_with_its_owner() {
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
+    stage.left().await;
+    stage.tell(ToolMessage::Cancel);
+    process.killed().await;
+    drop((process.stdout.take(), process.stderr.take()));
+    assert_eq!(stage.ended().await.outcome, Outcome::Cancelled);
+    stage.gone().await;
+
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
+    stage.left().await;
+    stage.root.stop().await;
+    process.dropped().await;
+}
+
+/// Someone who writes to a process that another tool exec holds: the asker of the stage.
+fn writer(arguments: &serde_json::Value, background: &[(u64, bool)]) -> Scene {
+    let mut scene = Scene::new("write_stdin", arguments);
+    let tool = Mailbox::new(&Kit::default(), "other", 1);
+    scene.background = background
+        .iter()
+        .map(|(process, ended)| BackgroundProcess {
+            process: *process,
+            command: "npm run dev".to_owned(),
+            cwd: "/work".into(),
+            outside: true,
+            ended: *ended,
+            tool: tool.clone(),
+        })
+        .collect();
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn typing_is_asked_about_recorded_and_answered() {
+    let mut stage = writer(&json!({"session_id": 7, "chars": "rs\n"}), &[(7, false)]).begin();
+    let question = stage.question().await;
+    let Question::Input { command, outside: true, input, .. } = question else {
+        panic!("{question:?}")
+    };
+    assert_eq!((command.as_str(), input.as_str()), ("npm run dev", "rs\n"));
+    stage.judge(Verdict::Allow);
+    stage.starting().await;
+    stage.tell(ToolMessage::StartRecorded);
+    let text_of_it = "Process running with session ID 7".to_owned();
+    stage.tell(ToolMessage::Interacted(Some(Interaction { text: text_of_it, refused: false })));
+    let finished = stage.finished().await;
+    assert_eq!(text(&finished), "Process running with session ID 7");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_never_answers_is_given_up() {
+    let mut stage = writer(&json!({"session_id": 7}), &[(7, false)]).begin();
+    stage.question().await;
+    stage.judge(Verdict::Allow);
+    stage.starting().await;
+    stage.tell(ToolMessage::StartRecorded);
+    assert_eq!(stage.finished().await.outcome, Outcome::Lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_number_names_those_there_are() {
+    let mut stage = writer(&json!({"session_id": 9}), &[(7, false)]).begin();
+    let finished = stage.finished().await;
+    assert!(matches!(&finished.outcome, Outcome::Failed(f) if f.class == ErrorClass::Tool));
+    assert!(text(&finished).contains("7 `npm run dev`"), "{finished:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_a_cap_on_those_that_run() {
+    let all: Vec<_> = (0..16).map(|process| (process, false)).collect();
+    let mut scene = writer(&json!({}), &all);
+    let crowd = std::mem::take(&mut scene.background);
+    let mut scene = Scene::new("exec_command", &json!({"cmd": "one more"}));
+    scene.background = crowd;
+    let mut stage = scene.begin();
+    let finished = stage.finished().await;
+    assert!(text(&finished).starts_with("16 processes run in the background"), "{finished:?}");
+}
