@@ -50,6 +50,10 @@ pub struct Config {
     pub sandbox_without_userns: WithoutUserns,
     /// What commands must not read, beside what is denied anyway.
     pub sandbox_deny_read: Vec<String>,
+    /// Hosts that commands reach, through a proxy, and no others.
+    pub sandbox_allow_hosts: Vec<String>,
+    /// Hosts that the proxy refuses whatever is allowed.
+    pub sandbox_deny_hosts: Vec<String>,
     /// Leave out what is denied anyway.
     pub sandbox_deny_read_only_listed: bool,
     /// What one command may use.
@@ -190,6 +194,8 @@ impl Config {
                 exclude_slash_tmp: write.exclude_slash_tmp,
                 allow_unenforced: self.sandbox_allow_unenforced,
                 without_userns: self.sandbox_without_userns,
+                allow_hosts: self.sandbox_allow_hosts.clone(),
+                deny_hosts: self.sandbox_deny_hosts.clone(),
                 deny_read: self.deny_read(places),
                 deny_read_only_listed: self.sandbox_deny_read_only_listed,
                 limits: self.sandbox_limits.resolved(),

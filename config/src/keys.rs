@@ -158,6 +158,20 @@ pub(crate) const KEYS: &[Key] = &[
         "Leave `/tmp` read-only.",
     ),
     key(
+        "sandbox_allow_hosts",
+        Texts,
+        User,
+        "[]",
+        "Hosts that commands reach, through a proxy, and no others: `example.com`, `*.example.com`, `10.0.0.0/8:5432`, `*`; ports 80 and 443 unless given: see sandbox.md.",
+    ),
+    key(
+        "sandbox_deny_hosts",
+        Texts,
+        User,
+        "[]",
+        "Hosts that the proxy refuses whatever `sandbox_allow_hosts` says.",
+    ),
+    key(
         "sandbox_deny_read",
         Texts,
         User,

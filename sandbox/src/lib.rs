@@ -31,6 +31,21 @@ pub use resolve::{ResolveError, deny_read, resolve};
 pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
 
+/// Where a command finds its way out, on its own loopback.
+pub const PROXY_PORT: u16 = 3128;
+
+/// The variables that send programs there.
+pub const PROXY_ENV: [(&str, &str); 8] = [
+    ("HTTP_PROXY", "http://127.0.0.1:3128"),
+    ("http_proxy", "http://127.0.0.1:3128"),
+    ("HTTPS_PROXY", "http://127.0.0.1:3128"),
+    ("https_proxy", "http://127.0.0.1:3128"),
+    ("ALL_PROXY", "http://127.0.0.1:3128"),
+    ("all_proxy", "http://127.0.0.1:3128"),
+    ("NO_PROXY", "localhost,127.0.0.1,::1"),
+    ("no_proxy", "localhost,127.0.0.1,::1"),
+];
+
 /// The first argument that makes a program the launcher; handled before anything else by
 /// [`run_if_launcher`].
 pub const LAUNCHER_ARG: &str = "__troupe-launcher";

@@ -47,6 +47,8 @@ pub struct Profile {
     pub reopened: Vec<PathBuf>,
     /// Whether it may use the network.
     pub network: bool,
+    /// Whether its own network has a listener ([`crate::PROXY_PORT`]) for a way out.
+    pub proxied: bool,
     /// What it may use.
     pub limits: CommandLimits,
     /// Run it all the same where it cannot be held.

@@ -43,7 +43,8 @@ pub fn resolve(
 ) -> Result<Profile, ResolveError> {
     let mut profile = Profile {
         sandboxed: settings.mode != SandboxMode::DangerFullAccess,
-        network: settings.network,
+        network: settings.network && settings.allow_hosts.is_empty(),
+        proxied: !settings.allow_hosts.is_empty(),
         allow_unenforced: settings.allow_unenforced,
         unprotected_names: settings.without_userns == WithoutUserns::UnprotectedNames,
         limits: settings.limits.clone(),

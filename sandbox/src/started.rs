@@ -1,7 +1,7 @@
 //! A command that runs, as its parts: the same on every system.
 
 use crate::Exit;
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, net::TcpListener, pin::Pin, sync::Arc, time::Duration};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What is printed.
@@ -19,6 +19,8 @@ pub struct Started {
     pub exit: Pin<Box<dyn Future<Output = Ended> + Send>>,
     /// Kills the whole tree at once and tells how many processes the leader left behind.
     pub kill: Arc<dyn Fn() -> u32 + Send + Sync>,
+    /// The listener in its own network, which does not block, where it was asked for.
+    pub listener: Option<TcpListener>,
     /// Interrupts what runs in the foreground, as Ctrl-C does.
     pub interrupt: Arc<dyn Fn() + Send + Sync>,
 }

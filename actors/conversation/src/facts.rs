@@ -125,6 +125,13 @@ impl Conversation {
             }
             return self.advance(cx);
         }
+        if let ToolFact::HostDecided(decided) = fact {
+            // Also of what runs in the background.
+            if self.tools.contains_key(&call) {
+                self.append(decided.clone(), cx);
+            }
+            return self.advance(cx);
+        }
         let Some(open) = self.state.core.open_call(call) else {
             tracing::debug!(%call, "stale fact of a tool dropped");
             return;
@@ -152,7 +159,7 @@ impl Conversation {
                 self.append(finished.as_ref().clone(), cx);
                 self.forget_processes(cx);
             }
-            ToolFact::ProcessEnded(_) => {}
+            ToolFact::ProcessEnded(_) | ToolFact::HostDecided(_) => {}
         }
         self.advance(cx);
     }

@@ -226,7 +226,10 @@ impl State {
             Record::ItemCompleted(body) => {
                 self.on_item_completed(body.request, body.index, &body.item)
             }
-            Record::PlanUpdated(_) | Record::Checkpoint(_) | Record::Mended(_) => {}
+            Record::PlanUpdated(_)
+            | Record::HostDecided(_)
+            | Record::Checkpoint(_)
+            | Record::Mended(_) => {}
         }
         if let Some(entry) = self.entry(seq, offset, record) {
             self.context.push(entry);

@@ -8,7 +8,9 @@ mod order;
 
 use std::sync::Arc;
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
-use troupe_messages::{LaunchAnswer, LaunchOrder, LaunchRefusal, SandboxMessage, ToolMessage};
+use troupe_messages::{
+    EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, SandboxMessage, ToolMessage,
+};
 use troupe_sandbox::{EnvPolicy, Launcher, Surveyor};
 
 /// What each incarnation is started with.
@@ -20,6 +22,8 @@ pub struct Args {
     pub environment: Arc<EnvPolicy>,
     /// Finds what is worth protecting in workspaces.
     pub surveyor: Arc<Surveyor>,
+    /// Serves commands' ways out.
+    pub egress: Mailbox<EgressMessage>,
 }
 
 /// The role; see the crate's documentation.
@@ -61,10 +65,10 @@ impl SandboxActor {
         tool: &Mailbox<ToolMessage>,
         cx: &mut Context<SandboxMessage>,
     ) {
-        let (args, order) = (self.args.clone(), order.clone());
+        let (args, order, asked) = (self.args.clone(), order.clone(), tool.clone());
         let mut answer = Answer { tool: tool.clone(), sent: false };
         cx.task(move |_| async move {
-            let answered = order::launch(&args, &order).await;
+            let answered = order::launch(&args, &order, &asked).await;
             answer.send(answered);
         });
     }

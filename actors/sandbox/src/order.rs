@@ -2,11 +2,13 @@
 
 use crate::Args;
 use std::{ffi::OsString, sync::Arc};
-use tokio::task::spawn_blocking;
+use tokio::{sync::oneshot, task::spawn_blocking};
+use troupe_kit::Mailbox;
 use troupe_messages::{
-    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Running,
+    EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit,
+    Running, ToolMessage, Way,
 };
-use troupe_sandbox::{Command, Ended, Exit, LaunchError, Started, child_env, resolve};
+use troupe_sandbox::{Command, Ended, Exit, LaunchError, PROXY_ENV, Started, child_env, resolve};
 use troupe_types::{ErrorClass, OutputStream, SandboxMode};
 
 /// On a terminal of the model's: nothing that only a person could read, nothing that waits for one.
@@ -18,7 +20,11 @@ const PLAIN: [(&str, &str); 5] = [
     ("GH_PAGER", "cat"),
 ];
 
-pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
+pub(crate) async fn launch(
+    args: &Args,
+    order: &LaunchOrder,
+    tool: &Mailbox<ToolMessage>,
+) -> LaunchAnswer {
     let mode = match order.sandbox.mode {
         SandboxMode::ReadOnly => "read-only",
         SandboxMode::WorkspaceWrite => "workspace-write",
@@ -30,7 +36,11 @@ pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
         ("TROUPE_SANDBOX", mode),
         ("PWD", cwd.as_str()),
     ];
-    if !order.sandbox.network && order.sandbox.mode != SandboxMode::DangerFullAccess {
+    let proxied = !order.sandbox.allow_hosts.is_empty()
+        && order.sandbox.mode != SandboxMode::DangerFullAccess;
+    if proxied {
+        more.extend(PROXY_ENV);
+    } else if !order.sandbox.network && order.sandbox.mode != SandboxMode::DangerFullAccess {
         more.push(("TROUPE_SANDBOX_NETWORK_DISABLED", "1"));
     }
     if order.terminal {
@@ -58,7 +68,24 @@ pub(crate) async fn launch(args: &Args, order: &LaunchOrder) -> LaunchAnswer {
     }
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
-            let Started { stdout, stderr, input, exit, kill, interrupt } = started;
+            let Started { stdout, stderr, input, exit, mut kill, interrupt, listener } = started;
+            if let Some(listener) = listener {
+                let (alive, ended) = oneshot::channel::<()>();
+                let inner = kill;
+                // It goes when nobody can end the process any more.
+                kill = Arc::new(move || {
+                    let _held = &alive;
+                    inner()
+                });
+                // Whom nobody serves reaches nobody: a refusal drops the listener.
+                let _refused = args.egress.tell(EgressMessage::Serve {
+                    way: Way::new(listener, ended),
+                    call: order.call,
+                    allow: order.sandbox.allow_hosts.clone(),
+                    deny: order.sandbox.deny_hosts.clone(),
+                    tool: tool.clone(),
+                });
+            }
             Ok(Process::new(Running {
                 output: vec![(OutputStream::Stdout, stdout), (OutputStream::Stderr, stderr)],
                 input,

@@ -62,3 +62,18 @@ pub(crate) fn looked(
     };
     with_content(id, outcome, content, detail, began)
 }
+
+/// Adds which hosts the command was refused: programs often say no more than that they failed.
+pub(crate) fn name_refused(finished: &mut CallFinished, refused: &[String]) {
+    if refused.is_empty() {
+        return;
+    }
+    let hosts = refused.join("\n  ");
+    let text = format!(
+        "\nHosts that it was refused:\n  {hosts}\nThe user allows hosts with sandbox_allow_hosts."
+    );
+    match finished.content.last_mut() {
+        Some(Content::Text { text: output }) => output.push_str(&text),
+        _ => finished.content.push(Content::Text { text }),
+    }
+}

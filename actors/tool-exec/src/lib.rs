@@ -36,8 +36,8 @@ use troupe_messages::{
     LaunchRefusal, PolicyMessage, ProcessNews, SandboxMessage, ToolFact, ToolMessage, Verdict,
 };
 use troupe_types::{
-    CallDetail, CallFinished, CallItem, Decision, ErrorClass, Outcome, Progress, SandboxMode,
-    SandboxSettings, SessionId, SessionSettings,
+    CallDetail, CallFinished, CallItem, Decision, ErrorClass, HostDecided, Outcome, Progress,
+    SandboxMode, SandboxSettings, SessionId, SessionSettings,
 };
 
 /// How long policy has; silence is a no.
@@ -119,6 +119,8 @@ pub struct ToolExec {
     cancel: watch::Sender<bool>,
     /// Where the task that holds a process is asked.
     desk: Option<mpsc::Sender<Ask>>,
+    /// Hosts that its command was refused, with the reasons.
+    refused: Vec<String>,
 }
 
 impl Role for ToolExec {
@@ -137,6 +139,7 @@ impl Role for ToolExec {
             cancelled: Arc::default(),
             cancel: watch::Sender::new(false),
             desk: None,
+            refused: Vec::new(),
         })
     }
 
@@ -167,6 +170,7 @@ impl Role for ToolExec {
                 self.tell(ToolFact::ProcessEnded(ended.clone()), cx);
             }
             ToolMessage::Process(ProcessNews::Read) => cx.stop(),
+            ToolMessage::HostDecided(decided) => self.on_host_decided(decided, cx),
             ToolMessage::Interact(interact) => self.on_interact(interact, cx),
             ToolMessage::Interacted(answer) => self.on_interacted(answer.as_ref(), cx),
             ToolMessage::Cancel => self.on_cancel(cx),
@@ -346,12 +350,22 @@ impl ToolExec {
         self.finish(refused, cx);
     }
 
+    fn on_host_decided(&mut self, decided: &HostDecided, cx: &mut Cx) {
+        if !decided.allowed {
+            let HostDecided { host, port, reason, .. } = decided;
+            self.refused.push(format!("{host}:{port} ({reason})"));
+        }
+        self.tell(ToolFact::HostDecided(decided.clone()), cx);
+    }
+
     fn on_done(&mut self, finished: &CallFinished, cx: &mut Cx) {
+        let mut finished = finished.clone();
+        finish::name_refused(&mut finished, &self.refused);
         if matches!(finished.detail, Some(CallDetail::Command { background: Some(_), .. })) {
             self.state = State::Background;
-            return self.tell(ToolFact::Finished(Box::new(finished.clone())), cx);
+            return self.tell(ToolFact::Finished(Box::new(finished)), cx);
         }
-        self.finish(finished.clone(), cx);
+        self.finish(finished, cx);
     }
 
     fn on_interact(&self, interact: &Interact, cx: &mut Cx) {

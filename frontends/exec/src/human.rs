@@ -143,6 +143,11 @@ impl HumanEvents {
             }
             Record::CallFinished(body) => self.on_call_finished(body),
             Record::ProcessEnded(body) => self.on_process_ended(body),
+            Record::HostDecided(body) => {
+                let said = if body.allowed { "allowed by" } else { "refused:" };
+                let text = format!("network {}:{} {said} {}", body.host, body.port, body.reason);
+                self.colored(if body.allowed { DIM } else { RED }, &text)
+            }
             Record::PlanUpdated(body) => self.on_plan(body),
             Record::ApprovalAsked(body) => {
                 let text = format!("needs an approval: {} ({})", body.ask.action, body.ask.reason);

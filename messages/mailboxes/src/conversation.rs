@@ -3,8 +3,8 @@
 use crate::{Appended, ReplayError, ReplayLine, StorageFault};
 use troupe_kit::Reply;
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, Item, PlanUpdated,
-    ProcessEnded, RequestId, Submission, TurnId, Usage,
+    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, HostDecided, Item,
+    PlanUpdated, ProcessEnded, RequestId, Submission, TurnId, Usage,
 };
 
 /// What the conversation is told.
@@ -135,6 +135,8 @@ pub enum ToolFact {
     Planned(PlanUpdated),
     /// It has ended.
     Finished(Box<CallFinished>),
+    /// Its command asked for a host.
+    HostDecided(HostDecided),
     /// The background process that it left has ended; the call had finished before.
     ProcessEnded(ProcessEnded),
 }

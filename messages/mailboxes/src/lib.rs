@@ -5,6 +5,7 @@
 //! lane; so does everything else of the same sender, to stay in order.
 
 mod conversation;
+mod egress;
 mod orders;
 mod policy;
 mod recorder;
@@ -14,6 +15,7 @@ mod stream;
 mod tool;
 
 pub use conversation::{ConversationMessage, StreamFact, ToolFact};
+pub use egress::{EgressMessage, Way};
 pub use orders::{Crew, StreamOrder, ToolOrder};
 pub use policy::{PolicyMessage, Question, Verdict};
 pub use recorder::{

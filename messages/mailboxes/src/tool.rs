@@ -3,7 +3,7 @@
 use crate::{LaunchAnswer, Verdict};
 use std::{path::PathBuf, time::Duration};
 use troupe_kit::Mailbox;
-use troupe_types::{CallFinished, Decision, ProcessEnded};
+use troupe_types::{CallFinished, Decision, HostDecided, ProcessEnded};
 
 /// What a tool exec is told. It is temporary: if it dies, its effect is lost and said to be.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub enum ToolMessage {
     Done(Box<CallFinished>),
     /// Control, from its own task: what became of its background process.
     Process(ProcessNews),
+    /// Control, from the egress: its command asked for a host.
+    HostDecided(HostDecided),
     /// Control, from another tool exec of the session: type this into the background process, and
     /// say what it prints. Answered by [`ToolMessage::Interacted`], also if the process is gone.
     Interact(Interact),

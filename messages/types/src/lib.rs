@@ -31,10 +31,10 @@ pub use op::{Op, Submission};
 pub use outcome::{ErrorClass, Failure, Outcome};
 pub use record::{
     ApprovalAnswered, ApprovalAsked, CallDetail, CallFinished, CallRequested, CallStarted, Channel,
-    Checkpoint, Compacted, FORMAT, FileChanged, ItemAdded, ItemCompleted, Level, Line, LineError,
-    Mended, Notice, OpAccepted, PlanStep, PlanUpdated, ProcessEnded, Record, RequestFinished,
-    RequestOutcome, RequestStarted, SessionCreated, SessionOpened, StepStatus, TextPart,
-    TurnFinished, TurnStarted,
+    Checkpoint, Compacted, FORMAT, FileChanged, HostDecided, ItemAdded, ItemCompleted, Level, Line,
+    LineError, Mended, Notice, OpAccepted, PlanStep, PlanUpdated, ProcessEnded, Record,
+    RequestFinished, RequestOutcome, RequestStarted, SessionCreated, SessionOpened, StepStatus,
+    TextPart, TurnFinished, TurnStarted,
 };
 pub use settings::{
     CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,

@@ -242,6 +242,8 @@ records! {
     CallFinished,
     /// A background process ended.
     ProcessEnded,
+    /// A command asked for a host, through the proxy.
+    HostDecided,
     /// The plan changed.
     PlanUpdated,
     /// A request to the model ended.
@@ -484,6 +486,21 @@ pub struct ProcessEnded {
     /// The processor time it took, in milliseconds, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy_ms: Option<u64>,
+}
+
+/// Body of [`Record::HostDecided`]. A call's first 64 different ones are recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDecided {
+    /// The call whose command asked.
+    pub call: CallId,
+    /// The host, as it was asked for.
+    pub host: String,
+    /// The port; 0 if the request could not be read.
+    pub port: u16,
+    /// Whether it was let through.
+    pub allowed: bool,
+    /// The rule that allows it, or why it is refused.
+    pub reason: String,
 }
 
 /// How far a step of the plan is.

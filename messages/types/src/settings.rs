@@ -38,6 +38,13 @@ pub struct SandboxSettings {
     pub writable_roots: Vec<PathBuf>,
     /// Whether commands may use the network.
     pub network: bool,
+    /// Hosts that commands reach through a proxy, and nothing else; with any of them `network`
+    /// does not count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_hosts: Vec<String>,
+    /// Hosts that the proxy refuses whatever is allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deny_hosts: Vec<String>,
     /// Whether `$TMPDIR` is left out of the writable folders.
     pub exclude_tmpdir_env_var: bool,
     /// Whether `/tmp` is left out of the writable folders.

@@ -13,7 +13,7 @@ use crate::{
 use std::{
     io,
     io::Write,
-    net::Shutdown,
+    net::{Shutdown, TcpListener},
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdStream,
@@ -133,7 +133,14 @@ impl Launcher {
         control.set_nonblocking(true).map_err(failed)?;
         let killer = Arc::new(control.try_clone().map_err(failed)?);
         let control = UnixStream::from_std(control).map_err(failed)?;
-        let (report, terminal) = first_report(&control).await.map_err(|_| LaunchError::Lost)?;
+        let (report, fds) = first_report(&control).await.map_err(|_| LaunchError::Lost)?;
+        let mut fds = fds.into_iter();
+        let (terminal, listener) = match report {
+            Report::Started(terminal, listener) => {
+                (if terminal { fds.next() } else { None }, if listener { fds.next() } else { None })
+            }
+            _ => (None, None),
+        };
         if let Report::Failed(step, errno) = report {
             return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
         }
@@ -152,7 +159,11 @@ impl Launcher {
             exit,
             kill: Arc::new(kill),
             interrupt,
+            listener: listener.map(TcpListener::from),
         };
+        if let Some(listener) = &started.listener {
+            listener.set_nonblocking(true).map_err(failed)?;
+        }
         if let Some(master) = terminal {
             let terminal = TerminalEnd::new(master).map_err(failed)?;
             started.input = Some(Box::new(terminal.try_clone().map_err(failed)?));
@@ -182,15 +193,15 @@ impl Launcher {
     }
 }
 
-/// The first report of an init, with the terminal of its command.
-async fn first_report(control: &UnixStream) -> io::Result<(Report, Option<OwnedFd>)> {
+/// The first report of an init, with the descriptors that came along.
+async fn first_report(control: &UnixStream) -> io::Result<(Report, Vec<OwnedFd>)> {
     let mut bytes = [0; Report::BYTES];
     loop {
         control.readable().await?;
         let received =
             control.try_io(Interest::READABLE, || wire::receive_some(control.as_fd(), &mut bytes));
         match received {
-            Ok((Report::BYTES, fds)) => return Ok((Report::read(bytes), fds.into_iter().next())),
+            Ok((Report::BYTES, fds)) => return Ok((Report::read(bytes), fds)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // Reports are written as a whole.
             Ok(_) => return Err(io::ErrorKind::UnexpectedEof.into()),

@@ -15,12 +15,13 @@ use super::{
     wire::{self, Report, Step},
 };
 use crate::{
-    Exit, LaunchError,
+    Exit, LaunchError, PROXY_PORT,
     profile::{Command, Profile},
 };
 use std::{
     fs, io,
     io::{Read, Write},
+    net::{Ipv4Addr, TcpListener},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
@@ -160,16 +161,16 @@ fn fork_and_map(
             let set_up = match level {
                 Level::Full => set_up_namespaces(&mut go, &request.profile, &around),
                 _ => prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
-                    .map(|()| Vec::new())
+                    .map(|()| Surroundings::default())
                     .map_err(failed(Step::Privileges)),
             };
             match set_up {
-                Ok(copies) => {
+                Ok(surroundings) => {
                     if ready.write_all(&[0; 8]).is_err() {
                         exit_now(1);
                     }
                     drop((go, ready));
-                    run(request, level, &copies)
+                    run(request, level, surroundings)
                 }
                 Err(failure) => {
                     let _gone = ready.write_all(&failure_bytes(&failure));
@@ -228,11 +229,20 @@ fn read_failure(bytes: [u8; 8]) -> Option<Failure> {
     }
 }
 
+/// What the init keeps of the namespaces it set up.
+#[derive(Default)]
+struct Surroundings {
+    /// Git folders that are copies.
+    copies: Vec<Repository>,
+    /// Where the command asks for hosts.
+    listener: Option<OwnedFd>,
+}
+
 fn set_up_namespaces(
     go: &mut fs::File,
     profile: &Profile,
     around: &Around<'_>,
-) -> Result<Vec<Repository>, Failure> {
+) -> Result<Surroundings, Failure> {
     let failed = |step| move |error| (step, error);
     go.read_exact(&mut [0]).map_err(failed(Step::Identity))?;
     let copies = mounts::set_up(profile, around).map_err(failed(Step::Mounts))?;
@@ -245,7 +255,13 @@ fn set_up_namespaces(
         // Without it commands have no loopback, which is no reason to refuse them.
         let _down = raise_loopback();
     }
-    Ok(copies)
+    let listener = profile.proxied.then(|| {
+        // A socket belongs to the network it was made in, whoever holds it: the host accepts what
+        // is asked here.
+        TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT)).map(OwnedFd::from)
+    });
+    let listener = listener.transpose().map_err(failed(Step::Listener))?;
+    Ok(Surroundings { copies, listener })
 }
 
 /// Maps the child's users: root gets all that it has here, others just themselves.
@@ -299,13 +315,14 @@ fn landlock_is_there() -> bool {
 // ---- in the init itself
 
 /// Starts the leader and stays until the host lets go. Does not return.
-fn run(request: &Request, level: Level, copies: &[Repository]) -> ! {
-    let code = i32::from(lead(request, level, copies).is_err());
+fn run(request: &Request, level: Level, surroundings: Surroundings) -> ! {
+    let code = i32::from(lead(request, level, surroundings).is_err());
     end_all(level);
     exit_now(code)
 }
 
-fn lead(request: &Request, level: Level, copies: &[Repository]) -> io::Result<()> {
+fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Result<()> {
+    let Surroundings { copies, listener } = surroundings;
     if level == Level::Full {
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
     }
@@ -315,6 +332,7 @@ fn lead(request: &Request, level: Level, copies: &[Repository]) -> io::Result<()
     let errors = if copies.is_empty() { None } else { Some(request.stderr.try_clone()?) };
     let held = copies.iter().flat_map(|copy| [copy.original.as_raw_fd(), copy.upper.as_raw_fd()]);
     let held = held.chain(errors.as_ref().map(AsRawFd::as_raw_fd));
+    let held = held.chain(listener.as_ref().map(AsRawFd::as_raw_fd));
     sys::close_others(kept.into_iter().chain(stdin).chain(held), 3)?;
     let null: OwnedFd = fs::File::open("/dev/null")?.into();
     let terminal = request.command.terminal.then(terminal::open).transpose();
@@ -351,14 +369,15 @@ fn lead(request: &Request, level: Level, copies: &[Repository]) -> io::Result<()
     let mut control = UnixStream::from(request.control.try_clone()?);
     let mut bytes = [0; 8];
     let terminal = terminal.ok().flatten();
-    let master: Vec<_> = terminal.iter().map(|terminal| terminal.master.as_fd()).collect();
+    let along = terminal.iter().map(|terminal| terminal.master.as_fd());
+    let along: Vec<_> = along.chain(listener.iter().map(AsFd::as_fd)).collect();
     let report = match failed.read_exact(&mut bytes).ok().and_then(|()| read_failure(bytes)) {
         Some((step, error)) => Report::Failed(step, error.raw_os_error().unwrap_or(libc::EIO)),
-        None => Report::Started,
+        None => Report::Started(terminal.is_some(), listener.is_some()),
     };
-    wire::send(control.as_fd(), &report.write(), &master)?;
-    drop(terminal);
-    let mut copies = Copies { copies, errors };
+    wire::send(control.as_fd(), &report.write(), &along)?;
+    drop((terminal, listener));
+    let mut copies = Copies { copies: &copies, errors };
     watch(&mut control, &signals, leader, level, &mut copies)
 }
 
@@ -522,11 +541,16 @@ fn end_all(level: Level) {
 // ---- without a launcher
 
 /// Runs a command below this process, with its own descriptors, and waits for its end. For
-/// programs with a single thread.
+/// programs with a single thread; `serve` may start more once the command runs, and is handed the
+/// listener of a command whose network has a way out.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn run_under(command: Command, profile: Profile) -> Result<Exit, LaunchError> {
+pub fn run_under(
+    command: Command,
+    profile: Profile,
+    serve: impl FnOnce(TcpListener),
+) -> Result<Exit, LaunchError> {
     let io_failed = |error: io::Error| LaunchError::Launcher(error.to_string());
     let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM).map_err(io_failed)?;
     let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(io_failed);
@@ -547,7 +571,7 @@ pub fn run_under(command: Command, profile: Profile) -> Result<Exit, LaunchError
         .map_err(|failure| explain(&request.command, failure))?;
     let (command, control) = (request.command.clone(), UnixStream::from(ours));
     drop(request);
-    let exit = follow(&command, control);
+    let exit = follow(&command, control, serve);
     // SAFETY: waits for the init just made, so that nothing of it is left.
     let _ended = unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
     placeholders.release(&init.placeholders);
@@ -555,14 +579,22 @@ pub fn run_under(command: Command, profile: Profile) -> Result<Exit, LaunchError
 }
 
 /// Reads reports until the leader has ended; then lets go.
-fn follow(command: &Command, mut control: UnixStream) -> Result<Exit, LaunchError> {
-    let mut bytes = [0; Report::BYTES];
+fn follow(
+    command: &Command,
+    control: UnixStream,
+    serve: impl FnOnce(TcpListener),
+) -> Result<Exit, LaunchError> {
+    let mut serve = Some(serve);
     loop {
-        if control.read_exact(&mut bytes).is_err() {
-            return Ok(Exit::Lost);
-        }
+        let mut bytes = [0; Report::BYTES];
+        let received = wire::receive_some(control.as_fd(), &mut bytes);
+        let Ok((Report::BYTES, mut fds)) = received else { return Ok(Exit::Lost) };
         match Report::read(bytes) {
-            Report::Started => {}
+            Report::Started(..) => {
+                if let (Some(listener), Some(serve)) = (fds.pop(), serve.take()) {
+                    serve(TcpListener::from(listener));
+                }
+            }
             Report::Failed(step, errno) => {
                 return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
             }
@@ -619,14 +651,18 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
         };
         let command = request.command.clone();
         drop(request);
-        let _ended = follow(&command, UnixStream::from(ours));
+        let _ended = follow(&command, UnixStream::from(ours), drop);
         // SAFETY: waits for the init just made.
         unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
         placeholders.release(&init.placeholders);
         Ok(Ok(init.level))
     };
     let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    let network = if profile.network { "network: on" } else { "network: off" };
+    let network = match profile {
+        Profile { network: true, .. } => "network: on",
+        Profile { proxied: true, .. } => "network: its own; hosts that are allowed, by a proxy",
+        _ => "network: off",
+    };
     match attempt() {
         Ok(Ok(Level::Full)) => Enforcement {
             layers: text(&[
@@ -645,9 +681,13 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
             } else {
                 "no user namespaces: nothing new can be made at the top of a writable root"
             };
+            let mut weaker = text(&[names]);
+            if profile.proxied {
+                weaker.push("no network namespaces: no host can be reached".to_owned());
+            }
             Enforcement {
-                layers: text(&["Landlock", "seccomp", "no new privileges, own session", network]),
-                weaker: text(&[names]),
+                layers: text(&["Landlock", "seccomp", "no new privileges, own session"]),
+                weaker,
             }
         }
         Ok(Ok(Level::Open)) => Enforcement {

@@ -15,12 +15,12 @@ use troupe_types::CommandLimits;
 /// The longest request, in bytes.
 pub(crate) const MAX_REQUEST: usize = 4 << 20;
 
-/// What an init reports to the host: four numbers of four bytes. With the first comes the
-/// descriptor of the command's terminal, if it has one.
+/// What an init reports to the host: four numbers of four bytes. With the first come the
+/// descriptors of the command's terminal and of the listener in its network, if it has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The program runs.
-    Started,
+    /// The program runs. Whether its terminal and its listener came along, in this order.
+    Started(bool, bool),
     /// The step that failed, with its error number.
     Failed(Step, i32),
     /// The leader has ended: its wait status, how many processes it left behind, and the processor
@@ -42,10 +42,11 @@ pub(crate) enum Step {
     Directory = 8,
     Program = 9,
     Descriptors = 10,
+    Listener = 11,
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Fork,
         Self::Namespaces,
         Self::Identity,
@@ -56,6 +57,7 @@ impl Step {
         Self::Directory,
         Self::Program,
         Self::Descriptors,
+        Self::Listener,
     ];
 
     fn from_number(number: i32) -> Self {
@@ -74,6 +76,7 @@ impl Step {
             Self::Directory => "the working directory cannot be entered",
             Self::Program => "the program cannot be run",
             Self::Descriptors => "descriptors cannot be set up",
+            Self::Listener => "the way to the network's proxy cannot be made",
         }
     }
 }
@@ -83,7 +86,7 @@ impl Report {
 
     pub(crate) fn write(self) -> [u8; Self::BYTES] {
         let numbers = match self {
-            Self::Started => [1, 0, 0, 0],
+            Self::Started(terminal, listener) => [1, terminal.into(), listener.into(), 0],
             Self::Failed(step, errno) => [2, step as i32, errno, 0],
             Self::Ended(status, strays, busy) => [3, status, strays, busy],
         };
@@ -101,7 +104,7 @@ impl Report {
             i32::from_ne_bytes(four)
         };
         match number(0) {
-            1 => Self::Started,
+            1 => Self::Started(number(1) != 0, number(2) != 0),
             3 => Self::Ended(number(1), number(2), number(3)),
             _ => Self::Failed(Step::from_number(number(1)), number(2)),
         }
@@ -118,6 +121,7 @@ pub(crate) fn encode(command: &Command, profile: &Profile) -> Vec<u8> {
         command.terminal,
         profile.sandboxed,
         profile.network,
+        profile.proxied,
         profile.allow_unenforced,
         profile.unprotected_names,
     ];
@@ -171,8 +175,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         env.push((name, value));
     }
     let cwd = PathBuf::from(from.text()?);
-    let flags: [u8; 5] = from.bytes()?.try_into().ok()?;
-    let [terminal, sandboxed, network, allow_unenforced, unprotected_names] =
+    let flags: [u8; 6] = from.bytes()?.try_into().ok()?;
+    let [terminal, sandboxed, network, proxied, allow_unenforced, unprotected_names] =
         flags.map(|flag| flag != 0);
     let mut limit = || {
         let bytes = from.bytes()?.try_into().ok()?;
@@ -202,6 +206,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         denied,
         reopened,
         network,
+        proxied,
         limits,
         allow_unenforced,
         unprotected_names,

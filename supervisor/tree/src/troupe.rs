@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::task::spawn_blocking;
+use troupe_egress::Rules;
+use troupe_egress_actor::Egress;
 use troupe_kit::{
     CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root,
 };
@@ -60,6 +62,7 @@ impl Troupe {
         let kit = Kit { faults: setup.faults.clone() };
         let policy = Mailbox::new(&kit, "troupe/policy", 64);
         let sandbox = Mailbox::new(&kit, "troupe/sandbox", 64);
+        let egress = Mailbox::new(&kit, "troupe/egress", 64);
         let sessions = Mailbox::new(&kit, "troupe/sessions", 64);
         let conversations = Company::new(&kit, "troupe/conversations", Order::Together);
         let shell = setup.shell.clone().unwrap_or_else(troupe_sandbox::which_shell);
@@ -79,6 +82,7 @@ impl Troupe {
             ),
             environment: Arc::new(setup.environment.clone()),
             surveyor: Arc::default(),
+            egress: egress.clone(),
         };
         let sessions_args = troupe_sessions::Args {
             conversations: conversations.mailbox().clone(),
@@ -89,6 +93,7 @@ impl Troupe {
                 ChildSpec::of::<Policy>("policy", &policy, Arc::new(setup.policy.clone())).build(),
             )
             .with(ChildSpec::of::<SandboxActor>("sandbox", &sandbox, sandbox_args).build())
+            .with(ChildSpec::of::<Egress>("egress", &egress, ()).give_up(GiveUp::Close).build())
             .with(
                 ChildSpec::of::<Sessions>("sessions", &sessions, sessions_args)
                     .give_up(GiveUp::Close)
@@ -128,6 +133,10 @@ impl Troupe {
         for found in self.recover().await {
             tracing::warn!(?found, "a patch was broken off");
         }
+        let sandbox = &opening.settings.sandbox;
+        Rules::new(&sandbox.allow_hosts, &sandbox.deny_hosts).map_err(|error| {
+            OpenError::Config(format!("sandbox_allow_hosts, sandbox_deny_hosts: {error}"))
+        })?;
         let provider = self.provider(&opening)?;
         let id = opening.resume.unwrap_or_else(SessionId::new);
         let (mut first, mut broken_off) = (0, false);

@@ -21,6 +21,7 @@ const ROOMS: &[(&str, May)] = &[
     ("config", Only(&["troupe-types"])),
     ("patch", Only(&["troupe-types"])),
     ("sandbox", Only(&["troupe-types"])),
+    ("egress", Only(&[])),
     ("shell", Only(&[])),
     ("providers", Only(&["troupe-types", "troupe-config"])),
     ("supervisor/kit", Only(&[])),
@@ -35,6 +36,7 @@ const DRIVES: &[(&str, &str)] = &[
     ("troupe-model-stream", "troupe-providers"),
     ("troupe-tool-exec", "troupe-patch"),
     ("troupe-sandbox-actor", "troupe-sandbox"),
+    ("troupe-egress-actor", "troupe-egress"),
     ("troupe-policy", "troupe-sandbox"),
     ("troupe-policy", "troupe-shell"),
 ];
@@ -43,6 +45,7 @@ const DRIVES: &[(&str, &str)] = &[
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("troupe-cli", "troupe-exec", "the one binary holds every front end and picks one"),
     ("troupe-cli", "troupe-patch", "the one binary is also `apply_patch`, called by that name"),
+    ("troupe-cli", "troupe-egress", "`troupe sandbox` serves its command's way out"),
     ("troupe-cli", "troupe-sandbox", "the one binary is also the launcher of sandboxed commands"),
 ];
 

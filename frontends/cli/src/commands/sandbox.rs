@@ -5,12 +5,14 @@ use crate::{
     errors::{CliError, CliResult},
     output, setup,
 };
-use std::process::ExitCode;
+use std::{net::TcpListener, process::ExitCode, sync::Arc};
 use troupe::Setup;
+use troupe_egress::{Decision, Rules, serve};
 use troupe_sandbox::{
-    Command, LaunchError, ResolveError, Surveyor, child_env, enforcement, resolve, run_under,
+    Command, LaunchError, PROXY_ENV, ResolveError, Surveyor, child_env, enforcement, resolve,
+    run_under,
 };
-use troupe_types::{ErrorClass, Failure};
+use troupe_types::{ErrorClass, Failure, SandboxSettings};
 
 pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     let cwd = setup::directory(args.cd.as_deref())?;
@@ -47,13 +49,16 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
         return Err(CliError::Usage("no command: troupe sandbox -- CMD [ARGUMENT]…".to_owned()));
     }
     let mut more = vec![("TROUPE_SANDBOX", mode)];
-    if !profile.network && profile.sandboxed {
+    if profile.proxied {
+        more.extend(PROXY_ENV);
+    } else if !profile.network && profile.sandboxed {
         more.push(("TROUPE_SANDBOX_NETWORK_DISABLED", "1"));
     }
     let environment = Setup::new(&loaded).environment;
     let env = child_env(&environment, std::env::vars_os(), &more);
     let command = Command { argv: args.command, env, cwd, terminal: false };
-    match run_under(command, profile) {
+    let rules = Arc::new(hosts(&settings.sandbox)?);
+    match run_under(command, profile, |listener| way_out(listener, rules)) {
         Ok(exit) => Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(255))),
         // As a shell would: there is no such program.
         Err(LaunchError::Program(text)) => {
@@ -65,4 +70,33 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
             Err(CliError::Failed(Failure { class, message: error.to_string() }))
         }
     }
+}
+
+fn hosts(settings: &SandboxSettings) -> Result<Rules, CliError> {
+    Rules::new(&settings.allow_hosts, &settings.deny_hosts).map_err(|error| {
+        CliError::config(format!("sandbox_allow_hosts, sandbox_deny_hosts: {error}"))
+    })
+}
+
+/// Serves the command's way out on a thread of its own, until this process ends. What is refused is
+/// said on standard error.
+fn way_out(listener: TcpListener, rules: Arc<Rules>) {
+    let told = |decision: Decision| {
+        if !decision.allowed {
+            let Decision { host, port, reason, .. } = decision;
+            output::error(&format!("troupe sandbox: {host}:{port} is refused: {reason}"));
+        }
+    };
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            serve(listener, rules, told, std::future::pending()).await;
+            Ok::<(), std::io::Error>(())
+        })
+    };
+    // Without it the command reaches nobody.
+    let name = "troupe-egress".to_owned();
+    drop(std::thread::Builder::new().name(name).spawn(work));
 }

@@ -209,6 +209,8 @@ pub(super) fn settings() -> SessionSettings {
             mode: SandboxMode::WorkspaceWrite,
             writable_roots: vec!["/data".into()],
             network: true,
+            allow_hosts: vec!["*.example.com:443".into()],
+            deny_hosts: vec!["bad.example.com".into()],
             exclude_tmpdir_env_var: true,
             exclude_slash_tmp: true,
             allow_unenforced: true,
@@ -316,6 +318,14 @@ fn calls() -> Vec<Record> {
         }
         .into(),
         PlanUpdated { call: call(), explanation: None, plan: Vec::new() }.into(),
+        HostDecided {
+            call: call(),
+            host: "example.com".into(),
+            port: 443,
+            allowed: false,
+            reason: "no rule allows it".into(),
+        }
+        .into(),
         ProcessEnded {
             call: call(),
             process: 7,

@@ -1,0 +1,90 @@
+//! The way out of a command's network, end to end: hosts that are allowed are reached, others are
+//! refused, named to the model, recorded and shown.
+
+#![cfg(target_os = "linux")]
+
+use serde_json::json;
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+};
+use troupe_tests::{model_server::*, stage::Stage};
+
+/// A server that answers one connection after the other.
+fn upstream() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _request = stream.read(&mut [0; 4096]);
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nreached it");
+        }
+    });
+    port
+}
+
+/// A client that speaks to the proxy without any program: `/dev/tcp` is bash's own.
+fn ask(target: &str) -> String {
+    format!(
+        "exec 3<>/dev/tcp/127.0.0.1/3128; printf 'GET http://{target}/ HTTP/1.1\\r\\n\\r\\n' >&3; cat <&3; echo"
+    )
+}
+
+#[test]
+fn allowed_hosts_are_reached_and_others_are_named() {
+    let port = upstream();
+    let script = format!("{}; {}", ask(&format!("127.0.0.1:{port}")), ask("example.com"));
+    let direct = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo got out");
+    let server = ModelServer::start(
+        Script::new()
+            .turn(call(
+                "shell",
+                json!({ "command": format!("bash -c '{}'", script.replace('\'', "'\\''")) }),
+            ))
+            .turn(call("shell", json!({ "command": format!("bash -c '{direct}'") })))
+            .turn(say("done")),
+    );
+    let stage = Stage::new()
+        .with_model(&server)
+        .with_config(&format!("sandbox_allow_hosts = [\"127.0.0.1:{port}\"]"));
+    let finished = stage.troupe(["exec", "-s", "workspace-write", "go"]).run();
+    finished.assert_success();
+    let output = server.requests()[1].outputs()[0].1.clone();
+    assert!(output.contains("reached it"), "{output}");
+    assert!(output.contains("403 Forbidden"), "{output}");
+    assert!(output.contains("example.com:80 (no rule allows it)"), "the model is told: {output}");
+    let direct = server.requests()[2].outputs().last().unwrap().1.clone();
+    assert!(!direct.contains("got out"), "there is no other way: {direct}");
+    let decided = stage.log().bodies("HostDecided");
+    let seen: Vec<_> = decided
+        .iter()
+        .map(|body| (body["host"].as_str().unwrap(), body["allowed"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(seen, [("127.0.0.1", true), ("example.com", false)]);
+    let shown = finished.stderr();
+    assert!(shown.contains("network example.com:80 refused: no rule allows it"), "{shown}");
+    stage.assert_no_process_left();
+}
+
+#[test]
+fn the_sandbox_command_serves_its_own() {
+    let port = upstream();
+    let stage = Stage::new().with_config("sandbox_deny_hosts = [\"127.0.0.2\"]");
+    let allow = format!("sandbox_allow_hosts=[\"127.0.0.0/8:{port}\"]");
+    let run = |target: &str| {
+        let target = format!("{target}:{port}");
+        stage.troupe(["sandbox", "-c", &allow, "--", "bash", "-c", &ask(&target)]).run()
+    };
+    assert!(run("127.0.0.1").stdout().contains("reached it"));
+    let refused = run("127.0.0.2");
+    assert!(refused.stdout().contains("403 Forbidden"), "{}", refused.stdout());
+    assert!(refused.stderr().contains("is refused: the rule `127.0.0.2` denies it"));
+}
+
+#[test]
+fn a_rule_that_is_none_is_named() {
+    let stage = Stage::new().with_config("sandbox_allow_hosts = [\"http://x\"]");
+    let finished = stage.troupe(["sandbox", "--", "true"]).run();
+    assert_ne!(finished.code(), Some(0));
+    assert!(finished.stderr().contains("sandbox_allow_hosts"), "{}", finished.stderr());
+}
