@@ -1,7 +1,7 @@
 //! Which hosts may be reached, by name and by address.
 
 use crate::is_public;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use std::{fmt, net::IpAddr};
 
 /// Ports of a rule that allows and names none.
@@ -177,9 +177,9 @@ impl Rule {
         let target = if target == "*" {
             Target::All
         } else if let Ok(net) = bare.parse::<IpNet>() {
-            Target::Net(net)
+            Target::Net(canonical(net))
         } else if let Ok(address) = bare.parse::<IpAddr>() {
-            Target::Net(IpNet::from(address))
+            Target::Net(IpNet::from(address.to_canonical()))
         } else {
             let (name, below) = match target.strip_prefix("*.") {
                 Some(name) => (name, true),
@@ -217,6 +217,15 @@ impl Rule {
     fn denies(&self, port: u16) -> bool {
         self.ports.is_none_or(|(first, last)| (first..=last).contains(&port))
     }
+}
+
+/// A range of IPv4 addresses that is written as one of IPv6 (`::ffff:10.0.0.0/104`) as what it is:
+/// addresses are judged like that.
+fn canonical(net: IpNet) -> IpNet {
+    let IpNet::V6(wide) = net else { return net };
+    let inner = wide.network().to_ipv4_mapped().zip(wide.prefix_len().checked_sub(96));
+    let narrow = inner.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    narrow.map_or(net, IpNet::V4)
 }
 
 fn is_of_net(c: char) -> bool {

@@ -57,6 +57,15 @@ fn names_and_ports() {
 }
 
 #[test]
+fn an_address_is_one_however_it_is_written() {
+    let rules = rules(&["*:*"], &["[::ffff:1.1.1.1]", "::ffff:8.0.0.0/104"]);
+    for host in ["1.1.1.1", "[::ffff:1.1.1.1]", "8.8.8.8", "[::ffff:8.8.8.8]"] {
+        assert!(!allows(&rules, host, 443), "{host}");
+    }
+    assert!(allows(&rules, "9.9.9.9", 443));
+}
+
+#[test]
 fn what_is_no_rule_says_why() {
     for text in [
         "",

@@ -175,6 +175,7 @@ pub(crate) fn undo(journal: &Journal) -> io::Result<Vec<PathBuf>> {
     Ok(left)
 }
 
+#[cfg_attr(not(unix), expect(unused_variables, reason = "modes and links are kept on Unix"))]
 fn put_back(place: &Place, content: &Content, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     if let Some(link) = &content.link {

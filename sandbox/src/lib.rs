@@ -5,31 +5,45 @@
 //! below an init of its own that ends the whole tree: see `docs/sandbox.md`. Elsewhere commands run
 //! without a sandbox, and a mode that needs one is refused.
 
+mod aftermath;
 mod deny;
 mod environment;
 mod exit;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 mod names;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod other;
 mod profile;
 mod resolve;
+#[cfg(any(target_os = "macos", test))]
+mod seatbelt;
 mod started;
 mod survey;
+#[cfg(unix)]
+mod terminal;
+#[cfg(windows)]
+mod windows;
 
+pub use aftermath::Aftermath;
 pub use deny::DenyRead;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};
 pub use exit::{Exit, LaunchError};
 #[cfg(target_os = "linux")]
 pub use linux::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
+#[cfg(target_os = "macos")]
+pub use macos::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use names::is_protected_name;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 pub use other::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use profile::{Command, Profile, Root};
 pub use resolve::{ResolveError, deny_read, resolve};
 pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
+#[cfg(windows)]
+pub use windows::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 
 /// Where a command finds its way out, on its own loopback.
 pub const PROXY_PORT: u16 = 3128;

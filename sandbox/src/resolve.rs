@@ -113,11 +113,12 @@ fn candidates(settings: &SandboxSettings, workspace: &Path) -> Vec<(PathBuf, boo
     }
     let mut roots = vec![(workspace.to_owned(), false)];
     roots.extend(settings.writable_roots.iter().map(|root| (root.clone(), false)));
-    if !settings.exclude_slash_tmp {
+    if !settings.exclude_slash_tmp && cfg!(unix) {
         roots.push(("/tmp".into(), true));
     }
     if !settings.exclude_tmpdir_env_var
-        && let Some(folder) = std::env::var_os("TMPDIR").map(PathBuf::from)
+        && let Some(folder) =
+            std::env::var_os(if cfg!(windows) { "TEMP" } else { "TMPDIR" }).map(PathBuf::from)
         && folder.is_absolute()
     {
         roots.push((folder, true));
@@ -170,11 +171,14 @@ fn add_root(
 }
 
 fn protect(profile: &mut Profile, root: &mut Root, entry: &Path) {
-    let Ok(data) = fs::symlink_metadata(entry) else { return };
-    #[cfg(target_os = "linux")]
-    if crate::linux::is_placeholder(&data) {
-        root.absent.push(entry.to_owned());
-        return;
+    match fs::symlink_metadata(entry) {
+        #[cfg(target_os = "linux")]
+        Ok(data) if crate::linux::is_placeholder(&data) => {
+            root.absent.push(entry.to_owned());
+            return;
+        }
+        Ok(_) => {}
+        Err(_) => return,
     }
     // The entry itself, so that it cannot be replaced, also if it is a link; and what it leads to.
     let real = fs::canonicalize(entry).ok();

@@ -447,3 +447,40 @@ fn the_demo_ends_well() {
     }
     stage.assert_no_process_left();
 }
+
+/// What the model is told of a command, beside its output.
+fn told(script: &str) -> String {
+    let server = ModelServer::start(
+        Script::new().turn(call("shell", json!({ "command": script }))).turn(say("done")),
+    );
+    let stage = Stage::new().with_model(&server);
+    stage.troupe(["exec"].iter().chain(&WRITE).chain(&["go"])).run().assert_success();
+    server.requests()[1].outputs()[0].1.clone()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_sandbox_refused_and_what_was_made_is_told() {
+    let refused = told("echo x > /var/lib/troupe-new");
+    let path = "/var/lib/troupe-new is outside the folders that commands may write to";
+    if std::fs::metadata("/var/lib").is_ok_and(|data| !data.permissions().readonly()) && is_root() {
+        assert!(refused.ends_with(&format!("\nSandbox: {path}.")), "{refused}");
+    }
+    for script in ["echo x >> .git/config", "mkdir .codex/x"] {
+        let protected = told(script);
+        assert!(protected.contains("is protected: commands cannot change it."), "{protected}");
+        assert_eq!(protected.matches("Sandbox: ").count(), 1, "{protected}");
+    }
+    let words = told("echo 'Permission denied: ./x'; exit 1");
+    assert!(!words.contains("Sandbox: "), "{words}");
+    let made = told("git init -q sub && echo evil > sub/.git/hooks/pre-commit");
+    assert!(made.contains("sub/.git, whose use runs programs: hooks/pre-commit;"), "{made}");
+}
+
+/// Whether this test may write everywhere, so that only the sandbox can refuse.
+#[cfg(target_os = "linux")]
+fn is_root() -> bool {
+    std::fs::OpenOptions::new().append(true).open("/proc/self/oom_score_adj").is_ok()
+        && std::fs::metadata("/root").is_ok()
+        && std::fs::read_dir("/root").is_ok()
+}

@@ -8,7 +8,9 @@ use troupe_messages::{
     EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit,
     Running, ToolMessage, Way,
 };
-use troupe_sandbox::{Command, Ended, Exit, LaunchError, PROXY_ENV, Started, child_env, resolve};
+use troupe_sandbox::{
+    Aftermath, Command, Ended, Exit, LaunchError, PROXY_ENV, Started, child_env, deny_read, resolve,
+};
 use troupe_types::{ErrorClass, OutputStream, SandboxMode};
 
 /// On a terminal of the model's: nothing that only a person could read, nothing that waits for one.
@@ -66,6 +68,10 @@ pub(crate) async fn launch(
     if profile.sandboxed && order.folder.is_dir() {
         profile.reopened.push(order.folder.clone());
     }
+    let aftermath = match deny_read(&order.sandbox) {
+        Ok(deny) => Aftermath::new(&profile, &order.cwd, &args.surveyor, &deny),
+        Err(error) => return refused(ErrorClass::Sandbox, error.to_string()),
+    };
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
             let Started { stdout, stderr, input, exit, mut kill, interrupt, listener } = started;
@@ -95,6 +101,7 @@ pub(crate) async fn launch(
                 }),
                 kill,
                 interrupt,
+                aftermath: Arc::new(move |code, output| aftermath.say(code, output)),
             }))
         }
         Err(LaunchError::Lost) => Err(LaunchRefusal::Lost),

@@ -18,7 +18,7 @@ use tokio::{
 };
 use troupe_kit::{Life, Mailbox};
 use troupe_messages::{
-    Interact, Interaction, ProcessEnd, ProcessExit, ProcessNews, Running, ToolMessage,
+    Interact, Interaction, ProcessEnd, ProcessExit, ProcessNews, Remarks, Running, ToolMessage,
 };
 use troupe_types::{CallDetail, Outcome, ProcessEnded};
 
@@ -71,6 +71,7 @@ pub(crate) struct Held {
     exit: Pin<Box<dyn Future<Output = ProcessEnd> + Send>>,
     kill: Arc<dyn Fn() -> u32 + Send + Sync>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
+    aftermath: Remarks,
     began: Instant,
     ended: Option<ProcessEnd>,
     strays: u32,
@@ -78,7 +79,7 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn new(work: Work, keep: Keep, asks: mpsc::Receiver<Ask>, running: Running) -> Self {
-        let Running { output, input, exit, kill, interrupt } = running;
+        let Running { output, input, exit, kill, interrupt, aftermath } = running;
         let reading = Reading::new(&work.args, output);
         let began = Instant::now();
         Self {
@@ -90,6 +91,7 @@ impl Held {
             exit,
             kill,
             interrupt,
+            aftermath,
             began,
             ended: None,
             strays: 0,
@@ -99,7 +101,7 @@ impl Held {
     /// Holds it until it has ended and was read, or is ended.
     pub(crate) async fn run(mut self, life: Life<ToolMessage>) {
         let waited = self.wait(self.began + self.keep.wait).await;
-        self.finish_call(&waited, &life);
+        self.finish_call(&waited, &life).await;
         if !matches!(waited, Waited::Due) {
             return;
         }
@@ -213,7 +215,7 @@ impl Held {
     }
 
     /// Ends the call: with the process, or without it.
-    fn finish_call(&mut self, waited: &Waited, life: &Life<ToolMessage>) {
+    async fn finish_call(&mut self, waited: &Waited, life: &Life<ToolMessage>) {
         if matches!(waited, Waited::Cancelled) {
             (self.kill)();
         }
@@ -237,7 +239,11 @@ impl Held {
             },
         };
         let call = self.work.args.call.call;
-        let done = finish::finished(call, outcome, text, Some(detail), self.work.began);
+        let mut done = finish::finished(call, outcome, text, Some(detail), self.work.began);
+        if self.ended.is_some() {
+            let remarks = Arc::clone(&self.aftermath);
+            finish::remark(&mut done, remarks, self.reading.output()).await;
+        }
         if life.tell(ToolMessage::Done(Box::new(done))).is_ok() {
             self.reading.forget();
         }

@@ -1,10 +1,11 @@
 //! How a call ends.
 
 use crate::{
-    output::DEFAULT_OUTPUT_TOKENS,
+    output::{DEFAULT_OUTPUT_TOKENS, HeadTail},
     tools::{ToolCall, ToolError},
 };
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
+use troupe_messages::Remarks;
 use troupe_types::{
     CallDetail, CallFinished, CallId, Content, ErrorClass, Outcome, SessionSettings,
 };
@@ -14,6 +15,9 @@ pub(crate) const ABORTED: &str = "aborted by user";
 /// What the model is told of a call whose effect is unknown.
 pub(crate) const LOST: &str = "lost: the part of the host that ran this call failed while it was under \
      way. It may or may not have taken effect, and it was not repeated. Look before you go on.";
+
+/// The part of an output in which refusals are looked for.
+const REMARKED_TOKENS: usize = 2000;
 
 /// Tokens of one output that the model is shown.
 pub(crate) fn tokens(settings: &SessionSettings) -> usize {
@@ -63,6 +67,33 @@ pub(crate) fn looked(
     with_content(id, outcome, content, detail, began)
 }
 
+/// Adds what there is to say of a process that has ended: what the sandbox refused it, what it made.
+pub(crate) async fn remark(finished: &mut CallFinished, remarks: Remarks, output: &HeadTail) {
+    let code = match &finished.detail {
+        Some(CallDetail::Command { exit_code, .. }) => *exit_code,
+        _ => None,
+    };
+    let last = output.render(REMARKED_TOKENS).text;
+    let said = spawn_blocking(move || remarks(code, &last)).await.unwrap_or_default();
+    if said.is_empty() {
+        return;
+    }
+    let text = said.into_iter().map(|one| format!("\nSandbox: {one}.")).collect::<String>();
+    add(finished, &text);
+}
+
+fn add(finished: &mut CallFinished, text: &str) {
+    match finished.content.last_mut() {
+        Some(Content::Text { text: output }) => {
+            if output.ends_with('\n') {
+                output.pop();
+            }
+            output.push_str(text);
+        }
+        _ => finished.content.push(Content::text(text)),
+    }
+}
+
 /// Adds which hosts the command was refused: programs often say no more than that they failed.
 pub(crate) fn name_refused(finished: &mut CallFinished, refused: &[String]) {
     if refused.is_empty() {
@@ -72,8 +103,5 @@ pub(crate) fn name_refused(finished: &mut CallFinished, refused: &[String]) {
     let text = format!(
         "\nHosts that it was refused:\n  {hosts}\nThe user allows hosts with sandbox_allow_hosts."
     );
-    match finished.content.last_mut() {
-        Some(Content::Text { text: output }) => output.push_str(&text),
-        _ => finished.content.push(Content::Text { text }),
-    }
+    add(finished, &text);
 }

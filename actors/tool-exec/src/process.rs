@@ -52,7 +52,7 @@ struct Outcomes {
 impl Work {
     /// Reads until the process has ended or must end, and says how it was.
     pub(crate) async fn run(mut self, running: Running) -> CallFinished {
-        let Running { output, mut exit, kill, .. } = running;
+        let Running { output, mut exit, kill, aftermath, .. } = running;
         let began = Instant::now();
         let limit = began + Duration::from_millis(self.shell.timeout_ms);
         let mut reading = Reading::new(&self.args, output);
@@ -73,7 +73,11 @@ impl Work {
         let left = kill();
         self.wind_up(end, &mut reading).await;
         let strays = if ended_itself { left } else { 0 };
-        self.finish(&Outcomes { end, strays, wall }, &reading)
+        let mut finished = self.finish(&Outcomes { end, strays, wall }, &reading);
+        if ended_itself {
+            finish::remark(&mut finished, aftermath, reading.output()).await;
+        }
+        finished
     }
 
     /// Reads what is left, and has it written; only for a moment if the user has stopped it.

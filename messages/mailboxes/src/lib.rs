@@ -23,7 +23,7 @@ pub use recorder::{
     StorageFault,
 };
 pub use sandbox::{
-    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Running,
+    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Remarks, Running,
     SandboxMessage,
 };
 pub use sessions::{Handle, Ready, SessionsMessage};

@@ -81,7 +81,13 @@ pub struct Running {
     pub kill: Arc<dyn Fn() -> u32 + Send + Sync>,
     /// Interrupts it, as Ctrl-C does; never waits.
     pub interrupt: Arc<dyn Fn() + Send + Sync>,
+    /// What there is to say when it has ended, of its status and the last of its output: what the
+    /// sandbox refused, what it made. Reads files: for a thread that may wait.
+    pub aftermath: Remarks,
 }
+
+/// Sentences about a process that has ended.
+pub type Remarks = Arc<dyn Fn(Option<i32>, &str) -> Vec<String> + Send + Sync>;
 
 /// A process on its way to the tool exec; taken once. Nobody who does not take it leaves it
 /// running.

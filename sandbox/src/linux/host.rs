@@ -3,12 +3,12 @@
 use super::{
     init::{exit_of, explain},
     sys,
-    terminal::TerminalEnd,
     wire::{self, Report},
 };
 use crate::{
     Ended, Exit, LAUNCHER_ARG, LaunchError, Started,
     profile::{Command, Profile},
+    terminal::TerminalEnd,
 };
 use std::{
     io,

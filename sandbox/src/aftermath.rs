@@ -1,0 +1,388 @@
+//! What there is to say of a command that has ended: what the sandbox refused it, and what it made
+//! that other programs may obey.
+//!
+//! A refusal is looked for where the output speaks of one, and told only where it is the sandbox's:
+//! the profile refuses the path, and the kernel would let the user do it outside. A test that prints
+//! "Permission denied" is not a refusal.
+
+use crate::{deny::DenyRead, profile::Profile, survey::Surveyor};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    io::Read,
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+/// Paths that are looked at, of the last lines of an output.
+const MOST_PATHS: usize = 40;
+/// Refusals, and new things, that are told.
+const MOST_TOLD: usize = 5;
+/// What is read of a repository's settings, in bytes.
+const MOST_CONFIG: u64 = 256 * 1024;
+/// The status of a shell whose command was ended by SIGSYS.
+const BAD_CALL: i32 = 128 + 31;
+
+/// How programs say that they were refused, in lower case.
+const REFUSALS: [&str; 6] = [
+    "read-only file system",
+    "permission denied",
+    "operation not permitted",
+    "erofs",
+    "eacces",
+    "eperm",
+];
+/// How they say that there is no network.
+const NO_NETWORK: [&str; 5] = [
+    "could not resolve host",
+    "network is unreachable",
+    "temporary failure in name resolution",
+    "name or service not known",
+    "enetunreach",
+];
+/// Settings of git's that make it run programs or obey other files, as `section.key`; `*` is any
+/// part in between.
+const RUNS: [&str; 19] = [
+    "core.hookspath",
+    "core.fsmonitor",
+    "core.sshcommand",
+    "core.pager",
+    "core.editor",
+    "core.askpass",
+    "core.gitproxy",
+    "core.attributesfile",
+    "core.alternaterefscommand",
+    "credential.helper",
+    "gpg.program",
+    "sequence.editor",
+    "include.path",
+    "diff.external",
+    "*.textconv",
+    "*.driver",
+    "*.clean",
+    "*.smudge",
+    "*.process",
+];
+
+/// What is known of a command's surroundings from before it ran.
+#[derive(Clone)]
+pub struct Aftermath {
+    profile: Arc<Profile>,
+    cwd: PathBuf,
+    surveyor: Arc<Surveyor>,
+    deny: Arc<DenyRead>,
+}
+
+impl Aftermath {
+    /// Of a command that is about to run.
+    #[must_use]
+    pub fn new(profile: &Profile, cwd: &Path, surveyor: &Arc<Surveyor>, deny: &DenyRead) -> Self {
+        let (profile, deny) = (Arc::new(profile.clone()), Arc::new(deny.clone()));
+        Self { profile, cwd: cwd.to_owned(), surveyor: Arc::clone(surveyor), deny }
+    }
+
+    /// What there is to say, in sentences for the model. Reads folders.
+    #[must_use]
+    pub fn say(&self, exit_code: Option<i32>, output: &str) -> Vec<String> {
+        if !self.profile.sandboxed {
+            return Vec::new();
+        }
+        let mut said = Vec::new();
+        if exit_code.is_some_and(|code| code != 0) {
+            said.extend(self.refusals(output));
+            if exit_code == Some(BAD_CALL) {
+                said.push("the sandbox refused a system call".to_owned());
+            }
+        }
+        said.extend(self.made());
+        said
+    }
+
+    fn refusals(&self, output: &str) -> Vec<String> {
+        let mut said = BTreeSet::new();
+        let mut looked = 0;
+        for line in output.lines().rev() {
+            let lower = line.to_ascii_lowercase();
+            if !self.profile.network
+                && !self.profile.proxied
+                && NO_NETWORK.iter().any(|phrase| lower.contains(phrase))
+            {
+                said.insert("the network is off for commands".to_owned());
+            }
+            if !REFUSALS.iter().any(|phrase| lower.contains(phrase)) {
+                continue;
+            }
+            for path in paths(line, &self.cwd) {
+                looked += 1;
+                if looked > MOST_PATHS {
+                    return said.into_iter().collect();
+                }
+                said.extend(self.why_refused(&path));
+            }
+            if said.len() >= MOST_TOLD {
+                break;
+            }
+        }
+        said.into_iter().collect()
+    }
+
+    /// Why the sandbox keeps a command from this path, if it does and the user could.
+    fn why_refused(&self, path: &Path) -> Option<String> {
+        let real = real(path);
+        let shown = path.display();
+        let profile = &self.profile;
+        let open = profile.reopened.iter().any(|open| real.starts_with(open));
+        if !open && profile.denied.iter().any(|denied| real.starts_with(denied)) {
+            return Some(format!("{shown} must not be read by commands (sandbox_deny_read)"));
+        }
+        if !may_write(&real) {
+            return None;
+        }
+        let Some(root) = profile.roots.iter().rev().find(|root| real.starts_with(&root.path))
+        else {
+            return Some(format!("{shown} is outside the folders that commands may write to"));
+        };
+        let mut kept = root.protected.iter().chain(&root.absent);
+        let inside = kept.any(|kept| real.starts_with(kept) || path.starts_with(kept));
+        inside.then(|| format!("{shown} is protected: commands cannot change it"))
+    }
+
+    /// Names that programs obey and that were not there before.
+    fn made(&self) -> Vec<String> {
+        let mut said = Vec::new();
+        for root in self.profile.roots.iter().filter(|root| !root.shared) {
+            let now = self.surveyor.survey(&root.path, &self.deny).protected;
+            for entry in now.iter().filter(|entry| !root.protected.contains(entry)) {
+                // What the sandbox itself put there, or another root's.
+                if root.absent.contains(entry) || said.len() >= MOST_TOLD {
+                    continue;
+                }
+                said.push(inspect(entry));
+            }
+        }
+        said
+    }
+}
+
+/// What a new entry with a protected name may do.
+fn inspect(entry: &Path) -> String {
+    let shown = entry.display();
+    if entry.file_name().is_none_or(|name| name != ".git") {
+        return format!("the command made {shown}, which editors and agents obey: look at it");
+    }
+    if !entry.is_dir() {
+        return format!("the command made {shown}, which leads git to another folder: look at it");
+    }
+    let found = programs_of(entry);
+    if found.is_empty() {
+        return format!("the command made a repository, {shown}; nothing in it runs programs");
+    }
+    let mut text = format!("the command made a repository, {shown}, whose use runs programs:");
+    for one in found.iter().take(MOST_TOLD) {
+        // Writing into a `String` cannot fail.
+        let _ = write!(text, " {one};");
+    }
+    text.push_str(" look at them before git is used there");
+    text
+}
+
+/// Hooks and settings of a repository that run programs.
+fn programs_of(repository: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let hooks = fs::read_dir(repository.join("hooks")).into_iter().flatten().flatten();
+    for hook in hooks {
+        let name = hook.file_name();
+        if !name.to_string_lossy().ends_with(".sample") {
+            found.push(format!("hooks/{}", name.display()));
+        }
+    }
+    found.sort();
+    for file in ["config", "config.worktree"] {
+        let Ok(file) = fs::File::open(repository.join(file)) else { continue };
+        let mut text = Vec::new();
+        // What cannot be read to its end is read so far.
+        let _cut = file.take(MOST_CONFIG).read_to_end(&mut text);
+        found.extend(settings_that_run(&String::from_utf8_lossy(&text)));
+    }
+    found
+}
+
+/// Settings that make git run programs (git-config(1), syntax).
+fn settings_that_run(text: &str) -> Vec<String> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in text.lines().map(str::trim) {
+        let rest = if let Some(head) = line.strip_prefix('[') {
+            let (name, rest) = head.split_once(']').unwrap_or((head, ""));
+            name.split([' ', '\t', '.', '"']).next().unwrap_or("").clone_into(&mut section);
+            section.make_ascii_lowercase();
+            rest.trim()
+        } else {
+            line
+        };
+        let key = rest.split(['=', ' ', '\t', '#', ';']).next().unwrap_or("").to_ascii_lowercase();
+        if key.is_empty() {
+            continue;
+        }
+        let full = format!("{section}.{key}");
+        let listed = RUNS.iter().any(|run| match run.strip_prefix("*.") {
+            Some(end) => key == end,
+            None => *run == full,
+        });
+        let alias = section == "alias" && rest.contains('!');
+        let included = section.starts_with("include") && key == "path";
+        let diff = section == "diff" && key == "command";
+        if (listed || alias || included || diff) && !found.contains(&full) {
+            found.push(full);
+        }
+    }
+    found
+}
+
+/// What may be paths in a line that speaks of a refusal.
+fn paths<'a>(line: &'a str, cwd: &'a Path) -> impl Iterator<Item = PathBuf> {
+    let ends = |c: char| c.is_whitespace() || "'\"`‘’“”()[]<>=,".contains(c);
+    // Who speaks stands first: `/bin/bash: line 1: …`.
+    let speaker = line.split_once(':').map_or("", |(speaker, _)| speaker);
+    let words = line.split(ends).map(|word| word.trim_end_matches([':', '.', ';', '!']));
+    let words = words.filter(move |word| *word != speaker || !cwd.join(word).is_file());
+    // A name of one letter is a word; a drive is not looked for here.
+    let wanted = words.filter(|word| word.len() > 1 && !word.contains("://"));
+    wanted.filter_map(move |word| {
+        let path = cwd.join(word);
+        (word.contains('/') || path.symlink_metadata().is_ok()).then_some(path)
+    })
+}
+
+/// The path with links of its existing part resolved.
+fn real(path: &Path) -> PathBuf {
+    for ancestor in path.ancestors() {
+        if let Ok(real) = ancestor.canonicalize() {
+            let rest = path.strip_prefix(ancestor).unwrap_or(Path::new(""));
+            let plain = rest.components().filter(|part| !matches!(part, Component::CurDir));
+            return plain.fold(real, |path, part| path.join(part));
+        }
+    }
+    path.to_owned()
+}
+
+/// Whether the user may write there: what is there, or the folder that it would be made in.
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "no library asks the kernel this with plain paths")]
+fn may_write(path: &Path) -> bool {
+    use std::{ffi::CString, os::unix::ffi::OsStrExt};
+    let Some(existing) = path.ancestors().find(|path| path.symlink_metadata().is_ok()) else {
+        return false;
+    };
+    // Two levels that do not exist: the first failure is another one.
+    if path.strip_prefix(existing).is_ok_and(|rest| rest.components().count() > 1) {
+        return false;
+    }
+    let Ok(text) = CString::new(existing.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the text ends with a zero and lives for the call.
+    unsafe { libc::access(text.as_ptr(), libc::W_OK) == 0 }
+}
+
+/// Whether the user may write there; not asked here.
+#[cfg(not(unix))]
+fn may_write(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|data| !data.permissions().readonly())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Aftermath, settings_that_run};
+    use crate::{
+        DenyRead, Surveyor,
+        profile::{Profile, Root},
+    };
+    use std::{fs, sync::Arc};
+
+    #[test]
+    fn settings_that_make_git_run_programs() {
+        let text = "[core]\n\tbare = false\n\tfsmonitor = /tmp/x\n[alias]\n st = status\n x = \"!sh\"\n\
+                    [diff \"a.b\"] textconv=cat\n[filter \"lfs\"]\n\tClean = x\n[include]\n path = y\n\
+                    [includeIf \"gitdir:x\"]\npath=z\n[user]\nname = core.pager\n";
+        assert_eq!(
+            settings_that_run(text),
+            [
+                "core.fsmonitor",
+                "alias.x",
+                "diff.textconv",
+                "filter.clean",
+                "include.path",
+                "includeif.path"
+            ]
+        );
+    }
+
+    #[test]
+    fn only_what_the_sandbox_refuses_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        let work = base.join("work");
+        fs::create_dir_all(work.join(".git")).unwrap();
+        fs::create_dir_all(base.join("keys")).unwrap();
+        let root =
+            Root { path: work.clone(), protected: vec![work.join(".git")], ..Root::default() };
+        let profile = Profile {
+            sandboxed: true,
+            roots: vec![root],
+            denied: vec![base.join("keys")],
+            ..Profile::default()
+        };
+        let aftermath = Aftermath::new(&profile, &work, &Arc::default(), &DenyRead::default());
+        let say = |output: &str| aftermath.say(Some(1), output);
+        let outside = base.join("new");
+        let said =
+            say(&format!("touch: cannot touch '{}': Read-only file system", outside.display()));
+        assert_eq!(
+            said,
+            [format!("{} is outside the folders that commands may write to", outside.display())]
+        );
+        assert!(say("error: open(\".git/config\"): EROFS")[0].contains("is protected"));
+        let keys = base.join("keys/id");
+        assert!(
+            say(&format!("cat: {}: Permission denied", keys.display()))[0]
+                .contains("sandbox_deny_read")
+        );
+        assert_eq!(say("curl: (6) Could not resolve host: x"), ["the network is off for commands"]);
+        // Words alone are no refusal.
+        for line in [
+            "test ok: Permission denied is reported",
+            "sh: ./file: Permission denied",
+            "/nowhere/at/all: Permission denied",
+            "/proc/1/mem is fine",
+        ] {
+            assert_eq!(say(line), Vec::<String>::new(), "{line}");
+        }
+        assert_eq!(aftermath.say(Some(0), "/etc/x: Read-only file system"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_made_is_inspected() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(work.join("old/.git")).unwrap();
+        let root =
+            Root { path: work.clone(), protected: vec![work.join("old/.git")], ..Root::default() };
+        let profile = Profile { sandboxed: true, roots: vec![root], ..Profile::default() };
+        let surveyor = Arc::new(Surveyor::default());
+        let aftermath = Aftermath::new(&profile, &work, &surveyor, &DenyRead::default());
+        assert_eq!(aftermath.say(Some(0), ""), Vec::<String>::new());
+        fs::create_dir_all(work.join("a/.git/hooks")).unwrap();
+        fs::create_dir_all(work.join("b/.git/hooks")).unwrap();
+        fs::write(work.join("b/.git/hooks/pre-commit"), "x").unwrap();
+        fs::write(work.join("b/.git/hooks/x.sample"), "x").unwrap();
+        fs::create_dir_all(work.join("c/.vscode")).unwrap();
+        let mut said = aftermath.say(Some(0), "");
+        said.sort();
+        assert!(said[1].contains("a/.git; nothing in it runs programs"), "{said:?}");
+        assert!(
+            said[2].contains("b/.git, whose use runs programs: hooks/pre-commit; look"),
+            "{said:?}"
+        );
+        assert!(said[0].contains("c/.vscode, which editors and agents obey"), "{said:?}");
+    }
+}
