@@ -21,6 +21,8 @@ pub struct Started {
     pub kill: Arc<dyn Fn() -> u32 + Send + Sync>,
     /// The listener in its own network, which does not block, where it was asked for.
     pub listener: Option<TcpListener>,
+    /// What is weaker here than its mode promises.
+    pub weaker: Vec<String>,
     /// Interrupts what runs in the foreground, as Ctrl-C does.
     pub interrupt: Arc<dyn Fn() + Send + Sync>,
 }

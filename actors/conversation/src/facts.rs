@@ -1,7 +1,7 @@
 //! Facts: what streams and tool execs report. A fact is stale when its request or call is no longer
 //! open; stale facts are dropped.
 
-use crate::{Conversation, append::After, context::cut_text};
+use crate::{Conversation, append::After, context::cut_text, state::WEAKER};
 use troupe_kit::Context;
 use troupe_messages::{
     ConversationMessage, Durability, Notify, StreamFact, StreamMessage, ToolFact, ToolMessage,
@@ -125,6 +125,13 @@ impl Conversation {
             }
             return self.advance(cx);
         }
+        if let ToolFact::Weaker(weaker) = fact {
+            let text = format!("{WEAKER}{}", weaker.join("; "));
+            if !self.state.core.is_warned(&text) {
+                self.append(Notice { level: Level::Warning, text }, cx);
+            }
+            return self.advance(cx);
+        }
         if let ToolFact::HostDecided(decided) = fact {
             // Also of what runs in the background.
             if self.tools.contains_key(&call) {
@@ -159,7 +166,7 @@ impl Conversation {
                 self.append(finished.as_ref().clone(), cx);
                 self.forget_processes(cx);
             }
-            ToolFact::ProcessEnded(_) | ToolFact::HostDecided(_) => {}
+            ToolFact::ProcessEnded(_) | ToolFact::HostDecided(_) | ToolFact::Weaker(_) => {}
         }
         self.advance(cx);
     }

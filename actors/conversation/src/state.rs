@@ -41,7 +41,12 @@ pub(crate) struct Core {
     pub(crate) approved: VecDeque<String>,
     /// Processes that calls left in the background, the latest last.
     pub(crate) background: Vec<Background>,
+    /// What was last said of a sandbox that is weaker than promised.
+    warned: Option<String>,
 }
+
+/// How a warning about a weaker sandbox begins; it is said once in a session.
+pub(crate) const WEAKER: &str = "the sandbox is weaker here than its mode promises: ";
 
 /// A process that a call left in the background.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -207,6 +212,9 @@ impl State {
             }
             Record::RequestFinished(body) => self.on_request_finished(body),
             Record::Notice(body) => {
+                if body.text.starts_with(WEAKER) {
+                    self.core.warned = Some(body.text.clone());
+                }
                 if body.level == Level::Retry
                     && let Some(request) = self.core.turn.as_mut().and_then(|t| t.request.as_mut())
                 {
@@ -415,6 +423,11 @@ impl Core {
             outside: *outside,
             ended: false,
         });
+    }
+
+    /// Whether exactly this was said already.
+    pub(crate) fn is_warned(&self, text: &str) -> bool {
+        self.warned.as_deref() == Some(text)
     }
 
     /// Whether this call left a process in the background that is remembered.

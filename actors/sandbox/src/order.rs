@@ -74,7 +74,8 @@ pub(crate) async fn launch(
     };
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
-            let Started { stdout, stderr, input, exit, mut kill, interrupt, listener } = started;
+            let Started { stdout, stderr, input, exit, mut kill, interrupt, listener, weaker } =
+                started;
             if let Some(listener) = listener {
                 let (alive, ended) = oneshot::channel::<()>();
                 let inner = kill;
@@ -102,6 +103,7 @@ pub(crate) async fn launch(
                 kill,
                 interrupt,
                 aftermath: Arc::new(move |code, output| aftermath.say(code, output)),
+                weaker,
             }))
         }
         Err(LaunchError::Lost) => Err(LaunchRefusal::Lost),

@@ -79,7 +79,7 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn new(work: Work, keep: Keep, asks: mpsc::Receiver<Ask>, running: Running) -> Self {
-        let Running { output, input, exit, kill, interrupt, aftermath } = running;
+        let Running { output, input, exit, kill, interrupt, aftermath, .. } = running;
         let reading = Reading::new(&work.args, output);
         let began = Instant::now();
         Self {

@@ -322,6 +322,9 @@ impl ToolExec {
             Ok(process) => match (process.take(), &self.prepared) {
                 (Some(running), Prepared::Shell(shell)) => {
                     self.state = State::Running;
+                    if !running.weaker.is_empty() && !self.outside {
+                        self.tell(ToolFact::Weaker(running.weaker.clone()), cx);
+                    }
                     let work = process::Work {
                         args: self.args.clone(),
                         shell: shell.clone(),

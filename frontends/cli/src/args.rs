@@ -85,6 +85,14 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what works here, what does not, and what helps
+    Doctor {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// As JSON lines
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the completion script of a shell
     Completion {
         /// The shell

@@ -78,6 +78,7 @@ fn run(cli: Cli) -> CliResult {
             Ok(commands::apply_patch::run(&patch))
         }
         Command::Recover { config, json } => commands::recover::run(&before.and(config), json),
+        Command::Doctor { config, json } => commands::doctor::run(&before.and(config), json),
         Command::Completion { shell } => {
             commands::completion::run(shell);
             Ok(ExitCode::SUCCESS)

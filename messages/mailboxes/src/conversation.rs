@@ -135,6 +135,8 @@ pub enum ToolFact {
     Planned(PlanUpdated),
     /// It has ended.
     Finished(Box<CallFinished>),
+    /// Its process is held less firmly than the session's mode promises.
+    Weaker(Vec<String>),
     /// Its command asked for a host.
     HostDecided(HostDecided),
     /// The background process that it left has ended; the call had finished before.

@@ -84,6 +84,8 @@ pub struct Running {
     /// What there is to say when it has ended, of its status and the last of its output: what the
     /// sandbox refused, what it made. Reads files: for a thread that may wait.
     pub aftermath: Remarks,
+    /// What is weaker here than its session's mode promises.
+    pub weaker: Vec<String>,
 }
 
 /// Sentences about a process that has ended.

@@ -49,6 +49,40 @@ pub(crate) enum Level {
     Open,
 }
 
+impl Level {
+    pub(crate) fn from_number(number: i32) -> Self {
+        [Self::Full, Self::Rules]
+            .into_iter()
+            .find(|level| *level as i32 == number)
+            .unwrap_or(Self::Open)
+    }
+
+    /// What is weaker at this level than the mode promises.
+    pub(crate) fn weaker(self, profile: &Profile) -> Vec<String> {
+        if !profile.sandboxed {
+            return Vec::new();
+        }
+        let mut weaker = Vec::new();
+        match self {
+            Self::Full => {}
+            Self::Rules => {
+                weaker.push(if profile.unprotected_names {
+                    "no user namespaces: .git and .troupe inside the writable roots are not protected"
+                } else {
+                    "no user namespaces: nothing new can be made at the top of a writable root"
+                });
+                weaker.push("no user namespaces: what must not be read can be read");
+                if profile.proxied {
+                    weaker.push("no network namespaces: no host can be reached");
+                }
+            }
+            Self::Open => weaker
+                .push("the kernel cannot hold commands; they run without a sandbox, as allowed"),
+        }
+        weaker.into_iter().map(str::to_owned).collect()
+    }
+}
+
 /// Becomes the program; gives the step that failed.
 pub(crate) fn become_program(
     command: &Command,

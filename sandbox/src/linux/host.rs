@@ -135,11 +135,13 @@ impl Launcher {
         let control = UnixStream::from_std(control).map_err(failed)?;
         let (report, fds) = first_report(&control).await.map_err(|_| LaunchError::Lost)?;
         let mut fds = fds.into_iter();
-        let (terminal, listener) = match report {
-            Report::Started(terminal, listener) => {
-                (if terminal { fds.next() } else { None }, if listener { fds.next() } else { None })
-            }
-            _ => (None, None),
+        let (terminal, listener, weaker) = match report {
+            Report::Started(terminal, listener, level) => (
+                if terminal { fds.next() } else { None },
+                if listener { fds.next() } else { None },
+                level.weaker(profile),
+            ),
+            _ => (None, None, Vec::new()),
         };
         if let Report::Failed(step, errno) = report {
             return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
@@ -160,6 +162,7 @@ impl Launcher {
             kill: Arc::new(kill),
             interrupt,
             listener: listener.map(TcpListener::from),
+            weaker,
         };
         if let Some(listener) = &started.listener {
             listener.set_nonblocking(true).map_err(failed)?;

@@ -373,7 +373,7 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
     let along: Vec<_> = along.chain(listener.iter().map(AsFd::as_fd)).collect();
     let report = match failed.read_exact(&mut bytes).ok().and_then(|()| read_failure(bytes)) {
         Some((step, error)) => Report::Failed(step, error.raw_os_error().unwrap_or(libc::EIO)),
-        None => Report::Started(terminal.is_some(), listener.is_some()),
+        None => Report::Started(terminal.is_some(), listener.is_some(), level),
     };
     wire::send(control.as_fd(), &report.write(), &along)?;
     drop((terminal, listener));
@@ -675,27 +675,13 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
             ]),
             weaker: Vec::new(),
         },
-        Ok(Ok(Level::Rules)) => {
-            let names = if profile.unprotected_names {
-                "no user namespaces: .git and .troupe inside the writable roots are not protected"
-            } else {
-                "no user namespaces: nothing new can be made at the top of a writable root"
-            };
-            let mut weaker = text(&[names]);
-            if profile.proxied {
-                weaker.push("no network namespaces: no host can be reached".to_owned());
-            }
-            Enforcement {
-                layers: text(&["Landlock", "seccomp", "no new privileges, own session"]),
-                weaker,
-            }
-        }
-        Ok(Ok(Level::Open)) => Enforcement {
-            layers: Vec::new(),
-            weaker: text(&[
-                "the kernel cannot hold commands; they run without a sandbox, as allowed",
-            ]),
+        Ok(Ok(level @ Level::Rules)) => Enforcement {
+            layers: text(&["Landlock", "seccomp", "no new privileges, own session"]),
+            weaker: level.weaker(profile),
         },
+        Ok(Ok(level @ Level::Open)) => {
+            Enforcement { layers: Vec::new(), weaker: level.weaker(profile) }
+        }
         Ok(Err((step, error))) => Enforcement {
             layers: Vec::new(),
             weaker: vec![format!("commands are refused: {} ({error})", step.text())],

@@ -1,5 +1,6 @@
 //! What host and launcher say to each other: one request per packet, with descriptors.
 
+use super::confine::Level;
 use crate::profile::{Command, Profile, Root};
 use std::{
     ffi::OsString,
@@ -19,8 +20,9 @@ pub(crate) const MAX_REQUEST: usize = 4 << 20;
 /// descriptors of the command's terminal and of the listener in its network, if it has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The program runs. Whether its terminal and its listener came along, in this order.
-    Started(bool, bool),
+    /// The program runs. Whether its terminal and its listener came along, in this order, and what
+    /// holds it.
+    Started(bool, bool, Level),
     /// The step that failed, with its error number.
     Failed(Step, i32),
     /// The leader has ended: its wait status, how many processes it left behind, and the processor
@@ -86,7 +88,9 @@ impl Report {
 
     pub(crate) fn write(self) -> [u8; Self::BYTES] {
         let numbers = match self {
-            Self::Started(terminal, listener) => [1, terminal.into(), listener.into(), 0],
+            Self::Started(terminal, listener, level) => {
+                [1, terminal.into(), listener.into(), level as i32]
+            }
             Self::Failed(step, errno) => [2, step as i32, errno, 0],
             Self::Ended(status, strays, busy) => [3, status, strays, busy],
         };
@@ -104,7 +108,7 @@ impl Report {
             i32::from_ne_bytes(four)
         };
         match number(0) {
-            1 => Self::Started(number(1) != 0, number(2) != 0),
+            1 => Self::Started(number(1) != 0, number(2) != 0, Level::from_number(number(3))),
             3 => Self::Ended(number(1), number(2), number(3)),
             _ => Self::Failed(Step::from_number(number(1)), number(2)),
         }

@@ -104,7 +104,9 @@ impl Launcher {
             let _gone = control.shutdown(Shutdown::Both);
             0
         });
-        Ok(Started { stdout, stderr, input, exit, kill, interrupt, listener })
+        let weaker = super::enforcement(profile).weaker;
+        let weaker = if profile.sandboxed { weaker } else { Vec::new() };
+        Ok(Started { stdout, stderr, input, exit, kill, interrupt, listener, weaker })
     }
 
     #[allow(clippy::disallowed_methods, reason = "this package starts processes")]

@@ -110,6 +110,7 @@ impl Launcher {
     ) -> Result<Started, LaunchError> {
         let failed = |error: io::Error| LaunchError::Launcher(error.to_string());
         let held = hold(profile)?;
+        let weaker = if profile.sandboxed { enforcement(profile).weaker } else { Vec::new() };
         let listener = way_out(profile).map_err(failed)?;
         let (stdout, to_stdout) = terminal::pipe_from_command().map_err(failed)?;
         let job = Job::new(&profile.limits).map_err(failed)?;
@@ -125,6 +126,7 @@ impl Launcher {
                 stderr: Box::new(tokio::io::empty()),
                 input: Some(Box::new(input)),
                 listener,
+                weaker,
                 ..started
             });
         }
@@ -133,7 +135,8 @@ impl Launcher {
         let process = spawn::start(command, held.as_ref(), &streams, &job)?;
         drop((to_stdout, to_stderr));
         let started = running(process, job, None);
-        Ok(Started { stdout: Box::new(stdout), stderr: Box::new(stderr), listener, ..started })
+        let (stdout, stderr) = (Box::new(stdout), Box::new(stderr));
+        Ok(Started { stdout, stderr, listener, weaker, ..started })
     }
 }
 
@@ -167,6 +170,7 @@ fn running(process: Process, job: Job, terminal: Option<Terminal>) -> Started {
         kill,
         interrupt,
         listener: None,
+        weaker: Vec::new(),
     }
 }
 

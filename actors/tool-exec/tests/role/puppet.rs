@@ -66,6 +66,7 @@ impl Puppet {
                 counting.fetch_add(1, Ordering::SeqCst);
             }),
             aftermath: Arc::new(|_, _| Vec::new()),
+            weaker: Vec::new(),
             kill: Arc::new(move || {
                 let _held = &held;
                 counted.fetch_add(1, Ordering::SeqCst);
@@ -153,6 +154,7 @@ pub(crate) fn real(order: &LaunchOrder) -> Running {
         exit: Box::pin(async move { end_of(exit_of(child, order_to_kill).await) }),
         interrupt: Arc::new(|| {}),
         aftermath: Arc::new(|_, _| Vec::new()),
+        weaker: Vec::new(),
         kill: Arc::new(move || {
             kill.send_replace(true);
             0

@@ -1,0 +1,151 @@
+//! `troupe doctor`: what works here, what does not, and what helps.
+
+use crate::{
+    args::ConfigArgs,
+    errors::{CliError, CliResult},
+    output, setup,
+};
+use serde_json::json;
+use std::{path::Path, process::ExitCode};
+use troupe::{config::Loaded, pipeline};
+use troupe_egress::Rules;
+use troupe_patch::journals;
+use troupe_sandbox::{Surveyor, enforcement, resolve};
+use troupe_types::{ErrorClass, Failure, SandboxMode};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Grade {
+    Fine,
+    Weaker,
+    Wrong,
+}
+
+impl Grade {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Weaker => "weak",
+            Self::Wrong => "WRONG",
+        }
+    }
+}
+
+/// What was found.
+struct Finding {
+    what: &'static str,
+    grade: Grade,
+    text: String,
+}
+
+pub(crate) fn run(config: &ConfigArgs, as_json: bool) -> CliResult {
+    let mut findings = Vec::new();
+    let mut add = |what, grade, text: String| findings.push(Finding { what, grade, text });
+    add("version", Grade::Fine, format!("troupe {} on {}", env!("CARGO_PKG_VERSION"), system()));
+    let cwd = setup::directory(None)?;
+    match setup::read(config, &cwd, Vec::new()) {
+        Err(error) => add("configuration", Grade::Wrong, error.message().into_owned()),
+        Ok(loaded) => look(&loaded, &cwd, &mut add),
+    }
+    let wrong = findings.iter().filter(|finding| finding.grade == Grade::Wrong).count();
+    for Finding { what, grade, text } in &findings {
+        let line = if as_json {
+            json!({ "check": what, "grade": grade.name().to_lowercase(), "text": text }).to_string()
+        } else {
+            format!("{:<5} {what}: {text}", grade.name())
+        };
+        output::line(&line);
+    }
+    if wrong == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let message = format!("{wrong} of these need something done");
+    Err(CliError::Failed(Failure { class: ErrorClass::Config, message }))
+}
+
+fn look(loaded: &Loaded, cwd: &Path, add: &mut impl FnMut(&'static str, Grade, String)) {
+    let places = &loaded.places;
+    match loaded.warnings.as_slice() {
+        [] => add("configuration", Grade::Fine, places.config_dir.display().to_string()),
+        warnings => warnings
+            .iter()
+            .for_each(|warning| add("configuration", Grade::Weaker, warning.to_string())),
+    }
+    match writable(&places.sessions_dir) {
+        Ok(()) => add("sessions", Grade::Fine, places.sessions_dir.display().to_string()),
+        Err(error) => {
+            let folder = places.sessions_dir.display();
+            let text =
+                format!("{folder} cannot be written: {error}. Set TROUPE_HOME to another folder");
+            add("sessions", Grade::Wrong, text);
+        }
+    }
+    provider(loaded, add);
+    let pipeline = pipeline(loaded);
+    let requirements = pipeline.requirements.as_ref().and_then(|read| read.as_ref().err());
+    let rules = pipeline.rules.as_ref().and_then(|read| read.as_ref().err());
+    match requirements.or(rules) {
+        None => add("rules", Grade::Fine, "they can be read".to_owned()),
+        Some(error) => add("rules", Grade::Wrong, format!("nothing may run: {error}")),
+    }
+    sandbox(loaded, cwd, add);
+    let broken_off = journals(Some(&places.sessions_dir));
+    if std::fs::read_dir(broken_off).is_ok_and(|mut entries| entries.next().is_some()) {
+        let text = "one is under way, or was broken off: `troupe recover` takes it back";
+        add("patches", Grade::Weaker, text.to_owned());
+    }
+}
+
+fn provider(loaded: &Loaded, add: &mut impl FnMut(&'static str, Grade, String)) {
+    let env = |name: &str| loaded.variable(name);
+    let Some(choice) = loaded.config.choose_provider(&env) else {
+        let text = "none is chosen and no key was found: set a key such as OPENAI_API_KEY, or \
+                    `model_provider`";
+        return add("provider", Grade::Wrong, text.to_owned());
+    };
+    match loaded.config.provider(&choice.id, &env) {
+        Ok(provider) => {
+            let text = format!("{} at {} ({})", choice.id, provider.base_url, choice.why);
+            add("provider", Grade::Fine, text);
+        }
+        Err(error) => add("provider", Grade::Wrong, error.to_string()),
+    }
+}
+
+/// What would hold a command of the configured mode, tried out.
+fn sandbox(loaded: &Loaded, cwd: &Path, add: &mut impl FnMut(&'static str, Grade, String)) {
+    let settings = match loaded.config.session_settings(cwd, "", "", 0, &loaded.places) {
+        Ok(settings) => settings.sandbox,
+        Err(error) => return add("sandbox", Grade::Wrong, error.to_string()),
+    };
+    if let Err(error) = Rules::new(&settings.allow_hosts, &settings.deny_hosts) {
+        let text = format!("sandbox_allow_hosts, sandbox_deny_hosts: {error}");
+        add("hosts", Grade::Wrong, text);
+    }
+    let profile = match resolve(&settings, cwd, &Surveyor::default()) {
+        Ok(profile) => profile,
+        Err(error) => return add("sandbox", Grade::Wrong, error.to_string()),
+    };
+    let found = enforcement(&profile);
+    let refused = found.layers.is_empty() && settings.mode != SandboxMode::DangerFullAccess;
+    if !found.layers.is_empty() {
+        add("sandbox", Grade::Fine, found.layers.join("; "));
+    }
+    let grade = if refused { Grade::Wrong } else { Grade::Weaker };
+    found.weaker.into_iter().for_each(|weaker| add("sandbox", grade, weaker));
+}
+
+/// Whether something can be made in a folder, or in the first one above it that exists.
+fn writable(folder: &Path) -> std::io::Result<()> {
+    let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
+    let probe = existing.join(format!(".troupe-doctor-{}", std::process::id()));
+    std::fs::File::create_new(&probe)?;
+    std::fs::remove_file(probe)
+}
+
+fn system() -> String {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{} {} {}", std::env::consts::OS, std::env::consts::ARCH, release.trim())
+        .trim_end()
+        .to_owned()
+}
