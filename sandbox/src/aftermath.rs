@@ -136,16 +136,15 @@ impl Aftermath {
         if !open && profile.denied.iter().any(|denied| real.starts_with(denied)) {
             return Some(format!("{shown} must not be read by commands (sandbox_deny_read)"));
         }
-        if !may_write(&real) {
-            return None;
-        }
         let Some(root) = profile.roots.iter().rev().find(|root| real.starts_with(&root.path))
         else {
-            return Some(format!("{shown} is outside the folders that commands may write to"));
+            let told = format!("{shown} is outside the folders that commands may write to");
+            return may_write(&real).then_some(told);
         };
         let mut kept = root.protected.iter().chain(&root.absent);
         let inside = kept.any(|kept| real.starts_with(kept) || path.starts_with(kept));
-        inside.then(|| format!("{shown} is protected: commands cannot change it"))
+        let told = format!("{shown} is protected: commands cannot change it");
+        (inside && may_write(&root.path)).then_some(told)
     }
 
     /// Names that programs obey and that were not there before.

@@ -11,6 +11,7 @@
 //! deadline.
 
 mod codex;
+mod keep;
 mod pipeline;
 mod rulebook;
 mod stages;
@@ -21,18 +22,22 @@ mod typed;
 mod tests;
 
 pub use codex::{ImportError, import_codex};
+pub use keep::KEPT_RULES;
 pub use pipeline::{Case, Finding, Hook, Pipeline, Report, Requirements};
 pub use rulebook::{Decided, Hit, RuleBook, RuleError, Ruling, Where};
 pub use stages::command_key;
 pub use suggest::{Suggestion, suggest};
 
+use keep::{append, rule_text};
 use std::{
+    path::Path,
     sync::{
         Arc,
         mpsc::{RecvTimeoutError, sync_channel},
     },
     time::Duration,
 };
+use tokio::task::spawn_blocking;
 use troupe_kit::{Context, Life, Role, StartError};
 use troupe_messages::{PolicyMessage, ToolMessage, Verdict};
 
@@ -54,24 +59,67 @@ impl Role for Policy {
     }
 
     fn handle(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
-        let PolicyMessage::Judge { question, approval, sandbox, cwd, approved, tool, .. } = message;
-        let case = Case {
-            question: question.clone(),
-            approval: approval.clone(),
-            sandbox: sandbox.clone(),
-            cwd: cwd.clone(),
-            approved: approved.clone(),
+        let case = match message {
+            PolicyMessage::Judge { question, approval, sandbox, cwd, approved, .. } => Case {
+                question: question.clone(),
+                approval: approval.clone(),
+                sandbox: sandbox.as_ref().clone(),
+                cwd: cwd.clone(),
+                approved: approved.clone(),
+            },
+            PolicyMessage::Keep { prefix, argv, cwd } => return self.keep(prefix, argv, cwd, cx),
         };
         // Part of the handler, so that a crash loses no question; but a stage that hangs must not
         // keep others from their answers, so it runs on a thread of its own.
         let verdict = judge_within(&self.pipeline, case, PATIENCE);
-        cx.send(tool, ToolMessage::Judged(verdict));
+        answer(message, verdict, cx);
     }
 
     fn set_aside(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
-        let PolicyMessage::Judge { tool, .. } = message;
         let why = "refused: the policy failed on this action twice".to_owned();
-        cx.send(tool, ToolMessage::Judged(Verdict::Deny(why)));
+        answer(message, Verdict::Deny(why), cx);
+    }
+}
+
+fn answer(message: &PolicyMessage, verdict: Verdict, cx: &mut Context<PolicyMessage>) {
+    if let PolicyMessage::Judge { tool, .. } = message {
+        cx.send(tool, ToolMessage::Judged(verdict));
+    }
+}
+
+impl Policy {
+    /// Keeps a rule, from now on and in its file.
+    fn keep(
+        &mut self,
+        prefix: &[String],
+        argv: &[String],
+        cwd: &Path,
+        cx: &mut Context<PolicyMessage>,
+    ) {
+        let Some(file) = self.pipeline.kept.clone() else { return };
+        let Some(rule) = rule_text(prefix, argv, cwd) else {
+            tracing::warn!(?prefix, "a rule that may not be kept was answered with");
+            return;
+        };
+        let mut pipeline = self.pipeline.as_ref().clone();
+        let book = pipeline.rules.get_or_insert_with(|| Ok(RuleBook::default()));
+        match book {
+            // Broken rules refuse everything as it is.
+            Err(_) => return,
+            Ok(book) => {
+                if let Err(error) = book.add(&rule, &file) {
+                    tracing::error!(%error, "a rule cannot be kept");
+                    return;
+                }
+            }
+        }
+        self.pipeline = Arc::new(pipeline);
+        cx.task(move |_| async move {
+            let kept = spawn_blocking(move || append(&file, &rule)).await;
+            if let Ok(Err(error)) = kept {
+                tracing::error!(%error, "a rule is kept for this run only");
+            }
+        });
     }
 }
 

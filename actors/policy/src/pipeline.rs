@@ -88,6 +88,8 @@ pub struct Pipeline {
     pub requirements: Option<Result<Requirements, RuleError>>,
     /// The user's rules; an error refuses everything.
     pub rules: Option<Result<RuleBook, RuleError>>,
+    /// The file that rules are kept in which a person answers with.
+    pub kept: Option<PathBuf>,
     /// For tests.
     pub hook: Option<Hook>,
 }

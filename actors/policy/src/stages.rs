@@ -3,6 +3,7 @@
 use crate::{
     pipeline::{Case, Finding, Known, Pipeline, Said, strictest},
     rulebook::{Decided, RuleBook, Where},
+    suggest::offer,
 };
 use std::path::{Component, Path, PathBuf};
 use troupe_messages::{Question, Verdict};
@@ -184,8 +185,13 @@ fn command(
     let open = is_open(case);
     let judgement = known.judgement.as_ref().ok_or("the command was not classified")?;
     let leaves_sandbox = escalate.is_some() && !open;
+    // A rule keeps what it allows in the sandbox, so it would not answer a way out of it; nor what
+    // another rule wants asked.
+    let may_offer = judgement.parsed && !leaves_sandbox && known.asked.is_none();
+    let rule = if may_offer { offer(&judgement.parts) } else { None };
     let ask = |reason: &str| {
         Verdict::Ask(ApprovalAsk {
+            rule: rule.clone().unwrap_or_default(),
             action: argv.join(" "),
             reason: reason.to_owned(),
             leaves_sandbox,
@@ -266,6 +272,7 @@ fn patch(paths: &[PathBuf], case: &Case, known: &Known) -> Result<Verdict, Strin
             action: format!("change {}", paths.join(", ")),
             reason: reason.to_owned(),
             leaves_sandbox: !outside.is_empty(),
+            rule: Vec::new(),
             key: key(case, known),
         })
     };

@@ -43,6 +43,19 @@ pub fn suggest(commands: &[Vec<Part>]) -> Option<Suggestion> {
     counted.into_iter().filter(|one| one.answers >= LEAST).max_by_key(|one| one.answers)
 }
 
+/// The rule that would answer this command for good: where all of it but what only looks begins in
+/// the same way, and nothing in it can run other code.
+pub(crate) fn offer(parts: &[Part]) -> Option<Vec<String>> {
+    let mut offered = None;
+    for part in parts.iter().filter(|part| part.class != Class::ReadOnly) {
+        let found = prefix(part)?;
+        if offered.get_or_insert_with(|| found.clone()) != &found {
+            return None;
+        }
+    }
+    offered
+}
+
 fn prefix(part: &Part) -> Option<Vec<String>> {
     if part.kind != Kind::Command || part.elsewhere || part.class == Class::ReadOnly {
         return None;

@@ -429,3 +429,29 @@ fn what_is_typed_is_judged_where_a_shell_would_run_it() {
     );
     assert!(matches!(judged("bash", "ls\n", true, Never), Verdict::Deny(_)));
 }
+
+#[test]
+fn a_rule_is_offered_only_for_what_may_be_allowed_for_good() {
+    let offered = |script: &str| match Pipeline::default()
+        .judge(&case(command(script), ApprovalPolicy::Untrusted, SandboxMode::WorkspaceWrite))
+        .verdict
+    {
+        Verdict::Ask(ask) => ask.rule,
+        other => panic!("{script}: {other:?}"),
+    };
+    assert_eq!(offered("git commit -m x"), ["git", "commit"]);
+    assert_eq!(offered("cd sub && mkdir -p a && mkdir b"), ["mkdir"]);
+    for script in [
+        "python3 x.py",
+        "bash x.sh",
+        "npm run build",
+        "cargo test",
+        "rm -rf /",
+        "sudo ls",
+        "mkdir a && touch b",
+        "make",
+        "mkdir $X; $Y",
+    ] {
+        assert_eq!(offered(script), Vec::<String>::new(), "{script}");
+    }
+}

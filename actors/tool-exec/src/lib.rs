@@ -33,7 +33,8 @@ use tokio::{
 use troupe_kit::{Context, Life, Mailbox, Ring, Role, StartError};
 use troupe_messages::{
     BackgroundProcess, ConversationMessage, Interact, Interaction, LaunchAnswer, LaunchOrder,
-    LaunchRefusal, PolicyMessage, ProcessNews, SandboxMessage, ToolFact, ToolMessage, Verdict,
+    LaunchRefusal, PolicyMessage, ProcessNews, Question, SandboxMessage, ToolFact, ToolMessage,
+    Verdict,
 };
 use troupe_types::{
     CallDetail, CallFinished, CallItem, Decision, ErrorClass, HostDecided, Outcome, Progress,
@@ -197,7 +198,7 @@ impl ToolExec {
                 call: self.args.call.call,
                 question,
                 approval: settings.approval.clone(),
-                sandbox: settings.sandbox.clone(),
+                sandbox: Box::new(settings.sandbox.clone()),
                 cwd: settings.cwd.clone(),
                 approved: self.args.approved.clone(),
                 tool: cx.myself().clone(),
@@ -239,6 +240,15 @@ impl ToolExec {
         }
         self.due = None;
         match decision {
+            Decision::ApprovedWithRule { prefix } => {
+                if let Some(Question::Command { argv, cwd, escalate: None }) =
+                    self.prepared.question()
+                {
+                    let keep = PolicyMessage::Keep { prefix: prefix.clone(), argv, cwd };
+                    cx.send(&self.args.policy, keep);
+                }
+                self.record(self.prepared.leaves_sandbox(), cx);
+            }
             Decision::Approved | Decision::ApprovedForSession => {
                 self.record(self.prepared.leaves_sandbox(), cx);
             }

@@ -18,13 +18,23 @@ pub enum PolicyMessage {
         /// The session's approval policy.
         approval: ApprovalPolicy,
         /// The session's sandbox settings.
-        sandbox: SandboxSettings,
+        sandbox: Box<SandboxSettings>,
         /// The session's directory.
         cwd: PathBuf,
         /// Keys of what was approved for the session ([`ApprovalAsk::key`]).
         approved: Vec<String>,
         /// Who asks.
         tool: Mailbox<ToolMessage>,
+    },
+    /// Control, from a tool exec whose question was answered so: keep this rule. What may not be
+    /// allowed for good is not kept; keeping it twice changes nothing.
+    Keep {
+        /// The words that commands begin with.
+        prefix: Vec<String>,
+        /// A command that it has to allow: the one that was asked about.
+        argv: Vec<String>,
+        /// Where that runs.
+        cwd: PathBuf,
     },
 }
 

@@ -48,6 +48,9 @@ pub struct ApprovalAsk {
     /// What an approval for the session is remembered by.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
+    /// The words of a rule that would answer this and the like for good, where one may be offered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule: Vec<String>,
 }
 
 /// An answer.
@@ -58,6 +61,12 @@ pub enum Decision {
     Approved,
     /// Yes, and for the same action in this session.
     ApprovedForSession,
+    /// Yes, and for good: the rule that was offered ([`ApprovalAsk::rule`]) is kept. Another one is
+    /// a yes this time only.
+    ApprovedWithRule {
+        /// The words that commands begin with.
+        prefix: Vec<String>,
+    },
     /// No; the turn goes on.
     Denied {
         /// What the model is told.

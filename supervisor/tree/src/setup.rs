@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 use troupe_config::{Config, Loaded, ProviderConfig, Wire, key_variables};
 use troupe_kit::Faults;
-use troupe_policy::{Pipeline, Requirements, RuleBook};
+use troupe_policy::{KEPT_RULES, Pipeline, Requirements, RuleBook};
 use troupe_providers::{Endpoint, HttpOptions, Secret, WireApi};
 use troupe_recorder::LogHook;
 use troupe_sandbox::{Credentials, EnvInherit, EnvPolicy};
@@ -106,6 +106,7 @@ pub fn pipeline(loaded: &Loaded) -> Pipeline {
     Pipeline {
         requirements: Requirements::load(&loaded.places.system_dir).transpose(),
         rules: Some(RuleBook::load(&[loaded.places.config_dir.join("rules")])),
+        kept: Some(loaded.places.config_dir.join("rules").join(KEPT_RULES)),
         hook: None,
     }
 }

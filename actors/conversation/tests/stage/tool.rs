@@ -35,6 +35,7 @@ impl Role for Tool {
             "read_slow" => cx.after(Duration::from_millis(5), ToolMessage::AnswerDue),
             "ask" => {
                 let ask = ApprovalAsk {
+                    rule: Vec::new(),
                     action: "it".to_owned(),
                     reason: "because".to_owned(),
                     leaves_sandbox: false,
@@ -49,7 +50,9 @@ impl Role for Tool {
     fn handle(&mut self, message: &ToolMessage, cx: &mut Context<ToolMessage>) {
         match message {
             ToolMessage::Answered(answered) => match &answered.decision {
-                Decision::Approved | Decision::ApprovedForSession => self.starting(cx),
+                Decision::Approved
+                | Decision::ApprovedForSession
+                | Decision::ApprovedWithRule { .. } => self.starting(cx),
                 Decision::Denied { reason } => {
                     self.finish(Outcome::failed(ErrorClass::Denied, reason.clone()), cx);
                 }

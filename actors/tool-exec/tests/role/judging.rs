@@ -27,6 +27,7 @@ fn escalated() -> Scene {
 
 fn ask() -> Verdict {
     Verdict::Ask(ApprovalAsk {
+        rule: Vec::new(),
         action: "make test".to_owned(),
         reason: "it is not known".to_owned(),
         leaves_sandbox: false,
@@ -228,4 +229,17 @@ async fn a_silent_sandbox_is_a_loss_and_a_late_process_is_ended() {
     let (mut process, running) = Puppet::new(0);
     let _refused = stage.tool.tell(ToolMessage::Launched(Ok(Process::new(running))));
     process.dropped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_a_rule_is_a_yes_and_the_rule_is_handed_over() {
+    let mut stage = shell().begin();
+    asked(&mut stage).await;
+    let prefix = vec!["make".to_owned()];
+    stage.answer(Decision::ApprovedWithRule { prefix: prefix.clone() });
+    match stage.next().await {
+        Said::Keep(kept) => assert_eq!(kept, prefix),
+        other => panic!("{other:?}"),
+    }
+    stage.starting().await;
 }

@@ -29,6 +29,7 @@ pub(crate) enum Said {
     Starting(CallDetail),
     Launch(Box<LaunchOrder>),
     Finished(Box<CallFinished>),
+    Keep(Vec<String>),
     Ended(ProcessEnded),
     Interacted(Option<Interaction>),
     Gone(String),
@@ -67,8 +68,10 @@ impl Told for ToolMessage {
 
 impl Told for PolicyMessage {
     fn said(&self) -> Said {
-        let Self::Judge { question, .. } = self;
-        Said::Judge(question.clone())
+        match self {
+            Self::Judge { question, .. } => Said::Judge(question.clone()),
+            Self::Keep { prefix, .. } => Said::Keep(prefix.clone()),
+        }
     }
 }
 

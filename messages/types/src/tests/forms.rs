@@ -74,7 +74,7 @@ fn every_outcome() {
 
 #[test]
 fn every_decision_and_policy() {
-    let decisions = holds_all!(decisions(), Decision: Approved ApprovedForSession Denied Abort);
+    let decisions = holds_all!(decisions(), Decision: Approved ApprovedForSession ApprovedWithRule Denied Abort);
     let policies = holds_all!(policies(), ApprovalPolicy: Untrusted OnRequest Granular Never);
     insta::assert_snapshot!(format!("{decisions}\n{policies}"));
 }

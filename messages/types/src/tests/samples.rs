@@ -104,6 +104,7 @@ pub(super) fn decisions() -> Vec<Decision> {
     vec![
         Decision::Approved,
         Decision::ApprovedForSession,
+        Decision::ApprovedWithRule { prefix: vec!["git".into(), "push".into()] },
         Decision::Denied { reason: "not now".into() },
         Decision::Abort,
     ]
@@ -288,6 +289,7 @@ fn calls() -> Vec<Record> {
         reason: "to start afresh".into(),
         leaves_sandbox: true,
         key: "command".into(),
+        rule: vec!["git".into(), "push".into()],
     };
     let inside = ApprovalAsk { leaves_sandbox: false, ..ask.clone() };
     let finished = CallFinished {
