@@ -17,6 +17,7 @@ mod rulebook;
 mod stages;
 mod suggest;
 mod typed;
+mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -29,17 +30,11 @@ pub use stages::command_key;
 pub use suggest::{Suggestion, suggest};
 
 use keep::{append, rule_text};
-use std::{
-    path::Path,
-    sync::{
-        Arc,
-        mpsc::{RecvTimeoutError, sync_channel},
-    },
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use troupe_kit::{Context, Life, Role, StartError};
 use troupe_messages::{PolicyMessage, ToolMessage, Verdict};
+use worker::Worker;
 
 /// How long the pipeline has for one question.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -47,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The role; see the crate's documentation.
 pub struct Policy {
     pipeline: Arc<Pipeline>,
+    worker: Worker,
 }
 
 impl Role for Policy {
@@ -55,7 +51,7 @@ impl Role for Policy {
     const IDEMPOTENT: bool = true;
 
     async fn start(pipeline: Arc<Pipeline>, _: Life<PolicyMessage>) -> Result<Self, StartError> {
-        Ok(Self { pipeline })
+        Ok(Self { pipeline, worker: Worker::default() })
     }
 
     fn handle(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
@@ -69,9 +65,7 @@ impl Role for Policy {
             },
             PolicyMessage::Keep { prefix, argv, cwd } => return self.keep(prefix, argv, cwd, cx),
         };
-        // Part of the handler, so that a crash loses no question; but a stage that hangs must not
-        // keep others from their answers, so it runs on a thread of its own.
-        let verdict = judge_within(&self.pipeline, case, PATIENCE);
+        let verdict = self.worker.judge(&self.pipeline, &case, PATIENCE);
         answer(message, verdict, cx);
     }
 
@@ -120,25 +114,5 @@ impl Policy {
                 tracing::error!(%error, "a rule is kept for this run only");
             }
         });
-    }
-}
-
-/// Judges a case; a no if that takes too long.
-fn judge_within(pipeline: &Arc<Pipeline>, case: Case, patience: Duration) -> Verdict {
-    let pipeline = Arc::clone(pipeline);
-    let (answer, answered) = sync_channel(1);
-    let work = move || {
-        // Nobody waits any more: it took too long.
-        let _late = answer.send(pipeline.judge(&case).verdict);
-    };
-    let name = "troupe-policy".to_owned();
-    let refused = |why: &str| Verdict::Deny(format!("refused: {why}, which counts as a no"));
-    match std::thread::Builder::new().name(name).spawn(work) {
-        Err(error) => refused(&format!("the policy could not start ({error})")),
-        Ok(_) => match answered.recv_timeout(patience) {
-            Ok(verdict) => verdict,
-            Err(RecvTimeoutError::Timeout) => refused("the policy took too long"),
-            Err(RecvTimeoutError::Disconnected) => refused("the policy failed on this action"),
-        },
     }
 }

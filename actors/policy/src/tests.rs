@@ -253,8 +253,14 @@ fn a_stage_that_hangs_is_a_no() {
     });
     let pipeline = Arc::new(Pipeline { hook: Some(hook), ..Pipeline::default() });
     let case = case(command("ls"), ApprovalPolicy::Never, SandboxMode::ReadOnly);
-    let verdict = crate::judge_within(&pipeline, case, std::time::Duration::from_millis(20));
+    let mut worker = crate::worker::Worker::default();
+    let verdict = worker.judge(&pipeline, &case, std::time::Duration::from_millis(20));
     assert!(matches!(&verdict, Verdict::Deny(why) if why.contains("too long")), "{verdict:?}");
+    // The next one is not kept waiting by it.
+    let free = Arc::new(Pipeline::default());
+    let patience = std::time::Duration::from_secs(20);
+    assert_eq!(worker.judge(&free, &case, patience), Verdict::Allow);
+    assert_eq!(worker.judge(&free, &case, patience), Verdict::Allow);
     drop(hold);
 }
 
