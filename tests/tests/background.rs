@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 use troupe_tests::{
+    binary,
     model_server::*,
     stage::{Signal, Stage, Stdin},
 };
@@ -96,4 +97,22 @@ fn a_host_that_is_killed_takes_it_along_and_the_next_one_says_so() {
     let ended = &stage.log().bodies("ProcessEnded")[0];
     assert_eq!(ended["process"].as_u64(), Some(number(&server.requests()[1])));
     assert!(ended["outcome"].to_string().contains("lost"), "{ended}");
+}
+
+#[test]
+fn a_front_end_ends_it() {
+    let server = ModelServer::start(
+        Script::new().turn(exec("echo up; sleep 300", json!({}))).turn(say("it runs")),
+    );
+    let stage = Stage::new();
+    let run = stage.program(binary::example("troupe-tests", "background_host")).args([
+        "model=\"m\"".to_owned(),
+        "model_provider=\"test\"".to_owned(),
+        format!("model_providers.test.base_url=\"{}\"", server.url()),
+    ]);
+    let finished = run.run();
+    finished.assert_success();
+    let process = number(&server.requests()[1]);
+    assert_eq!(finished.stdout(), format!("{process} Cancelled\n"), "{}", finished.stderr());
+    stage.assert_no_process_left();
 }
