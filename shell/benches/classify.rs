@@ -1,4 +1,4 @@
-//! How long it takes to judge a script of 2 kB.
+//! How long it takes to judge scripts of 2 kB.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -8,18 +8,35 @@ use troupe_shell::{Context, classify_script};
 
 fn classify(criterion: &mut Criterion) {
     let context = Context { cwd: Path::new("/"), path: OsStr::new("/usr/bin:/bin") };
-    let line = "for f in $(find . -name '*.rs'); do grep -n \"fn $f\" \"$f\" | sed -n 1,5p || echo none; done\n";
-    let script = line.repeat(2048 / line.len());
-    criterion.bench_function("a script of 2 kB", |bench| {
-        bench.iter(|| black_box(classify_script(black_box(&script), &context)));
-    });
+    let fill = |line: &str| line.repeat(2048 / line.len());
+    let script = fill(
+        "for f in $(find . -name '*.rs'); do grep -n \"fn $f\" \"$f\" | sed -n 1,5p || echo none; done\n",
+    );
+    let scripts = [
+        ("2 kB: loops and pipelines", script.clone()),
+        (
+            "2 kB: plain lines",
+            fill("cd src && git status --short && cargo test -p foo -- --nocapture\n"),
+        ),
+        (
+            "2 kB: a here-document",
+            format!("python3 - <<'EOF'\n{}EOF\n", fill("print('hello world', x)\n")),
+        ),
+        (
+            "2 kB: a quoted message",
+            format!("git commit -m \"{}\"", fill("some words of a message. ")),
+        ),
+        ("one command", "git status --short".to_owned()),
+    ];
+    for (name, script) in &scripts {
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| black_box(classify_script(black_box(script), &context)));
+        });
+    }
     let mut parser = tree_sitter::Parser::new();
     parser.set_language(&tree_sitter_bash::LANGUAGE.into()).unwrap();
-    criterion.bench_function("parsing alone", |bench| {
+    criterion.bench_function("loops and pipelines: parsing alone", |bench| {
         bench.iter(|| black_box(parser.parse(black_box(&script), None)));
-    });
-    criterion.bench_function("one command", |bench| {
-        bench.iter(|| black_box(classify_script(black_box("git status --short"), &context)));
     });
 }
 
