@@ -7,6 +7,7 @@
 
 mod aftermath;
 mod deny;
+mod enforcement;
 mod environment;
 mod exit;
 #[cfg(target_os = "linux")]
@@ -29,21 +30,22 @@ mod windows;
 
 pub use aftermath::Aftermath;
 pub use deny::DenyRead;
+pub use enforcement::Enforcement;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};
 pub use exit::{Exit, LaunchError};
 #[cfg(target_os = "linux")]
-pub use linux::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
+pub use linux::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 #[cfg(target_os = "macos")]
-pub use macos::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
+pub use macos::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use names::is_protected_name;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
-pub use other::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
+pub use other::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use profile::{Command, Profile, Root};
 pub use resolve::{ResolveError, deny_read, resolve};
 pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
 #[cfg(windows)]
-pub use windows::{Enforcement, Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
+pub use windows::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 
 /// Where a command finds its way out, on its own loopback.
 pub const PROXY_PORT: u16 = 3128;

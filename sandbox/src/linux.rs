@@ -5,6 +5,7 @@
     reason = "system calls that no library wraps; each block says why it is sound"
 )]
 
+mod alone;
 mod confine;
 mod filter;
 mod git;
@@ -21,9 +22,9 @@ mod sys;
 mod terminal;
 mod wire;
 
+pub use alone::run_under;
 pub use host::Launcher;
-pub use init::run_under;
 pub use launcher::launcher_main;
 pub use limits::raise_fd_limit;
 pub(crate) use placeholders::is_placeholder;
-pub use rules::{Enforcement, enforcement};
+pub use rules::enforcement;

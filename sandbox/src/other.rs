@@ -1,19 +1,10 @@
 //! Systems that nobody has written a sandbox for: nothing is started here.
 
 use crate::{
-    Exit, LaunchError, Started,
+    Enforcement, Exit, LaunchError, Started,
     profile::{Command, Profile},
 };
 use std::{net::TcpListener, path::PathBuf};
-
-/// What holds a command.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Enforcement {
-    /// The layers, from the outside in.
-    pub layers: Vec<String>,
-    /// What is weaker than the mode promises.
-    pub weaker: Vec<String>,
-}
 
 const NONE: &str = "commands cannot be started on this system";
 

@@ -1,7 +1,7 @@
 //! The host's side: the launcher as a child process, and the commands it starts.
 
 use super::{
-    init::{exit_of, explain},
+    alone::{exit_of, explain},
     sys,
     wire::{self, Report},
 };

@@ -9,13 +9,12 @@ use super::{
     mounts::{self, Around},
     outside,
     placeholders::Placeholders,
-    rules::Enforcement,
     sys::{self, Fork, check, exit_now, prctl},
     terminal::{self, Terminal},
     wire::{self, Report, Step},
 };
 use crate::{
-    Exit, LaunchError, PROXY_PORT,
+    PROXY_PORT,
     profile::{Command, Profile},
 };
 use std::{
@@ -535,157 +534,5 @@ fn end_all(level: Level) {
         if sys::wait(true).is_err() {
             return;
         }
-    }
-}
-
-// ---- without a launcher
-
-/// Runs a command below this process, with its own descriptors, and waits for its end. For
-/// programs with a single thread; `serve` may start more once the command runs, and is handed the
-/// listener of a command whose network has a way out.
-///
-/// # Errors
-/// When it cannot be started.
-pub fn run_under(
-    command: Command,
-    profile: Profile,
-    serve: impl FnOnce(TcpListener),
-) -> Result<Exit, LaunchError> {
-    let io_failed = |error: io::Error| LaunchError::Launcher(error.to_string());
-    let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM).map_err(io_failed)?;
-    let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(io_failed);
-    let terminal = io::IsTerminal::is_terminal(&io::stdin());
-    let request = Request {
-        command,
-        profile,
-        control: theirs,
-        stdout: copy(io::stdout().as_fd())?,
-        stderr: copy(io::stderr().as_fd())?,
-        stdin: Some(copy(io::stdin().as_fd())?),
-        own_session: !terminal,
-        soft_files: super::limits::for_commands(),
-    };
-    let mut best = Level::Full;
-    let mut placeholders = Placeholders::default();
-    let init = start(&request, &mut best, &mut placeholders)
-        .map_err(|failure| explain(&request.command, failure))?;
-    let (command, control) = (request.command.clone(), UnixStream::from(ours));
-    drop(request);
-    let exit = follow(&command, control, serve);
-    // SAFETY: waits for the init just made, so that nothing of it is left.
-    let _ended = unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
-    placeholders.release(&init.placeholders);
-    exit
-}
-
-/// Reads reports until the leader has ended; then lets go.
-fn follow(
-    command: &Command,
-    control: UnixStream,
-    serve: impl FnOnce(TcpListener),
-) -> Result<Exit, LaunchError> {
-    let mut serve = Some(serve);
-    loop {
-        let mut bytes = [0; Report::BYTES];
-        let received = wire::receive_some(control.as_fd(), &mut bytes);
-        let Ok((Report::BYTES, mut fds)) = received else { return Ok(Exit::Lost) };
-        match Report::read(bytes) {
-            Report::Started(..) => {
-                if let (Some(listener), Some(serve)) = (fds.pop(), serve.take()) {
-                    serve(TcpListener::from(listener));
-                }
-            }
-            Report::Failed(step, errno) => {
-                return Err(explain(command, (step, io::Error::from_raw_os_error(errno))));
-            }
-            Report::Ended(status, ..) => return Ok(exit_of(status)),
-        }
-    }
-}
-
-pub(crate) fn exit_of(status: i32) -> Exit {
-    if libc::WIFSIGNALED(status) {
-        Exit::Signal(libc::WTERMSIG(status))
-    } else {
-        Exit::Code(libc::WEXITSTATUS(status))
-    }
-}
-
-pub(crate) fn explain(command: &Command, (step, error): Failure) -> LaunchError {
-    let name = command.argv.first().map(|name| name.display().to_string()).unwrap_or_default();
-    match step {
-        Step::Program => LaunchError::Program(format!("{name} cannot be run: {error}")),
-        Step::Directory => {
-            let cwd = command.cwd.display();
-            LaunchError::Program(format!("the directory {cwd} cannot be entered: {error}"))
-        }
-        Step::Fork | Step::Descriptors => {
-            LaunchError::Launcher(format!("{}: {error}", step.text()))
-        }
-        _ => LaunchError::Unenforceable(format!("{} ({error})", step.text())),
-    }
-}
-
-/// Finds out what holds a command here, by starting one. For programs with a single thread.
-pub(crate) fn try_out(profile: &Profile) -> Enforcement {
-    let attempt = || -> io::Result<Result<Level, Failure>> {
-        let null =
-            || fs::OpenOptions::new().read(true).write(true).open("/dev/null").map(OwnedFd::from);
-        let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM)?;
-        let command = Command { argv: vec!["true".into()], cwd: "/".into(), ..Command::default() };
-        let request = Request {
-            command,
-            profile: profile.clone(),
-            control: theirs,
-            stdout: null()?,
-            stderr: null()?,
-            stdin: None,
-            own_session: true,
-            soft_files: None,
-        };
-        let mut best = Level::Full;
-        let mut placeholders = Placeholders::default();
-        let init = match start(&request, &mut best, &mut placeholders) {
-            Ok(init) => init,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        let command = request.command.clone();
-        drop(request);
-        let _ended = follow(&command, UnixStream::from(ours), drop);
-        // SAFETY: waits for the init just made.
-        unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
-        placeholders.release(&init.placeholders);
-        Ok(Ok(init.level))
-    };
-    let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-    let network = match profile {
-        Profile { network: true, .. } => "network: on",
-        Profile { proxied: true, .. } => "network: its own; hosts that are allowed, by a proxy",
-        _ => "network: off",
-    };
-    match attempt() {
-        Ok(Ok(Level::Full)) => Enforcement {
-            layers: text(&[
-                "user, mount, process and IPC namespaces",
-                "mounts: everything read-only but the writable roots; protected names read-only",
-                "Landlock: writes beneath the writable roots only",
-                "seccomp: calls that reach other processes, the kernel or the mounts",
-                "no new privileges, no capabilities beyond files, own session",
-                network,
-            ]),
-            weaker: Vec::new(),
-        },
-        Ok(Ok(level @ Level::Rules)) => Enforcement {
-            layers: text(&["Landlock", "seccomp", "no new privileges, own session"]),
-            weaker: level.weaker(profile),
-        },
-        Ok(Ok(level @ Level::Open)) => {
-            Enforcement { layers: Vec::new(), weaker: level.weaker(profile) }
-        }
-        Ok(Err((step, error))) => Enforcement {
-            layers: Vec::new(),
-            weaker: vec![format!("commands are refused: {} ({error})", step.text())],
-        },
-        Err(error) => Enforcement { layers: Vec::new(), weaker: vec![error.to_string()] },
     }
 }

@@ -1,6 +1,9 @@
 //! Landlock: where a command may write, by rules that it cannot take back.
 
-use crate::profile::{Profile, Root};
+use crate::{
+    Enforcement,
+    profile::{Profile, Root},
+};
 use landlock::{
     ABI, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
@@ -9,15 +12,6 @@ use std::{fs, io, path::Path};
 
 /// The rights that are handled: all that write, as of this version.
 const VERSION: ABI = ABI::V9;
-
-/// What holds a command.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Enforcement {
-    /// The layers, from the outside in.
-    pub layers: Vec<String>,
-    /// What is weaker than the mode promises.
-    pub weaker: Vec<String>,
-}
 
 /// What holds a command of this profile on this machine, tried out.
 #[must_use]
@@ -28,7 +22,7 @@ pub fn enforcement(profile: &Profile) -> Enforcement {
             weaker: vec!["no sandbox: all the user's rights".to_owned()],
         };
     }
-    super::init::try_out(profile)
+    super::alone::try_out(profile)
 }
 
 /// How Landlock finds the file system.

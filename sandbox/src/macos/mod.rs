@@ -16,16 +16,7 @@ mod keeper;
 pub use host::{Launcher, run_under};
 pub use keeper::launcher_main;
 
-use crate::profile::Profile;
-
-/// What holds a command.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Enforcement {
-    /// The layers, from the outside in.
-    pub layers: Vec<String>,
-    /// What is weaker than the mode promises.
-    pub weaker: Vec<String>,
-}
+use crate::{Enforcement, profile::Profile};
 
 /// What holds a command of this profile on this machine.
 #[must_use]

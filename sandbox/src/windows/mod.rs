@@ -18,7 +18,7 @@ mod text;
 mod token;
 
 use crate::{
-    Ended, Exit, LaunchError, Started,
+    Ended, Enforcement, Exit, LaunchError, Started,
     profile::{Command, Profile},
 };
 use job::Job;
@@ -32,15 +32,6 @@ use std::{
 };
 use terminal::Terminal;
 use token::{Sid, Token};
-
-/// What holds a command.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Enforcement {
-    /// The layers, from the outside in.
-    pub layers: Vec<String>,
-    /// What is weaker than the mode promises.
-    pub weaker: Vec<String>,
-}
 
 const NETWORK: &str = "the network of a command cannot be held on Windows";
 
