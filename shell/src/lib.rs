@@ -8,6 +8,7 @@
 mod git;
 mod judge;
 mod options;
+mod plain;
 mod programs;
 mod resolve;
 mod stream;

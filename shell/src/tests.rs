@@ -105,3 +105,21 @@ proptest! {
         prop_assert!(judged.class != Class::ReadOnly || quoted || before.contains("=("), "{script}");
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// What is read without the grammar is what the grammar reads.
+    #[test]
+    fn plain_scripts_are_read_as_the_grammar_reads_them(
+        script in "(([a-zA-Z0-9_./:=+,-]{1,6}|git|ls|if|in|do|time|2|-f|test|cd)( |  |\t|\n|;|&&|\\|\\|| \\| |; | && |\n\n)){0,12}"
+    ) {
+        if let Some(plain) = crate::plain::steps(&script) {
+            let told = format!("{script:?}");
+            match crate::walk::parse(&script) {
+                Ok(parsed) => prop_assert_eq!(format!("{plain:?}"), format!("{parsed:?}"), "{}", told),
+                Err(why) => prop_assert!(false, "{}: {}", told, why),
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! From a script to its simple commands.
 
 use crate::{
-    MAX_SCRIPT,
+    MAX_SCRIPT, plain,
     words::{self, Word, of},
 };
 use std::{cell::RefCell, collections::HashSet, ops::Range};
@@ -65,6 +65,18 @@ pub(crate) fn steps(source: &str) -> Result<Script, &'static str> {
     if source.len() > MAX_SCRIPT {
         return Err("it is too long to be judged");
     }
+    if let Some(script) = plain::steps(source) {
+        return if script.steps.len() > MAX_PARTS {
+            Err("it has too many parts")
+        } else {
+            Ok(script)
+        };
+    }
+    parse(source)
+}
+
+/// Takes a script apart with the grammar.
+pub(crate) fn parse(source: &str) -> Result<Script, &'static str> {
     // What shells and the grammar may see in different ways.
     if source.contains("\\\n#") {
         return Err("a line that goes on with what looks like a comment");
