@@ -282,7 +282,12 @@ impl HumanEvents {
                 out
             }
             Some(CallDetail::Tool { summary }) if body.outcome.is_completed() => {
-                format!("{} {}: {said}", self.paint(MAGENTA, "tool"), clean(summary))
+                let head = format!("{} {}: {said}", self.paint(MAGENTA, "tool"), clean(summary));
+                // What a background process printed is shown like a command's output.
+                match item.is_some_and(|item| item.tool == "write_stdin") {
+                    true => with_output(&head, &clean(&printed(body))),
+                    false => head,
+                }
             }
             _ => {
                 let tool = item.map_or("tool".to_owned(), |item| item.tool);
