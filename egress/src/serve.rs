@@ -229,8 +229,14 @@ async fn reach(
         Host::Address(address) => vec![(*address, port).into()],
         Host::Name(name) => match timeout(REACHING, lookup_host((name.as_str(), port))).await {
             Ok(Ok(found)) => found.take(MOST_ADDRESSES).collect(),
-            Ok(Err(error)) => return Err(Failed::Unknown(error.to_string())),
-            Err(_) => return Err(Failed::Unknown("no answer in time".to_owned())),
+            failed => {
+                // The rules had nothing against it.
+                decide(&by_name);
+                let why = failed.map_or("no answer in time".to_owned(), |found| {
+                    found.err().map(|error| error.to_string()).unwrap_or_default()
+                });
+                return Err(Failed::Unknown(why));
+            }
         },
     };
     let judged: Vec<_> = addresses

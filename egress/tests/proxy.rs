@@ -159,6 +159,15 @@ async fn private_addresses_have_to_be_named_also_behind_names() {
 }
 
 #[tokio::test]
+async fn a_name_that_leads_nowhere_was_allowed_all_the_same() {
+    let stage = Stage::new(&["*.invalid"], &[]).await;
+    let answer = stage.say("CONNECT no.such.invalid:443 HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    let last = stage.last();
+    assert_eq!((last.host.as_str(), last.allowed), ("no.such.invalid", true));
+}
+
+#[tokio::test]
 async fn socks_in_pieces() {
     let stage = Stage::new(&["127.0.0.1:PORT"], &[]).await;
     let mut stream = stage.connect().await;
