@@ -9,6 +9,7 @@ mod alone;
 mod confine;
 mod filter;
 mod git;
+mod groups;
 mod host;
 mod init;
 mod launcher;

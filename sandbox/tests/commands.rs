@@ -42,6 +42,7 @@ fn main() {
         ("a_dead_launcher_is_replaced", |stage| Box::pin(dead_launcher(stage))),
         ("terminals_are_real", |stage| Box::pin(terminals(stage))),
         ("an_interrupt_reaches_the_group", |stage| Box::pin(interrupts(stage))),
+        ("commands_have_groups_where_they_are_delegated", |stage| Box::pin(groups(stage))),
         ("many_launches_leave_nothing", |stage| Box::pin(many(stage))),
     ];
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
@@ -362,6 +363,49 @@ async fn interrupts(stage: &Stage) {
         let end = tokio::time::timeout(PATIENCE, exit).await.unwrap();
         assert_eq!(end.exit, Exit::Code(9), "{mode:?}");
     }
+}
+
+/// Needs root and a control group file system to write to; elsewhere there is nothing to see.
+async fn groups(stage: &Stage) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let Some(mount) = mount.and_then(|line| line.split(' ').nth(4)) else { return };
+    let home = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let home = home.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("").to_owned();
+    let base = Path::new(mount).join(format!("delegated-{}", std::process::id()));
+    if fs::create_dir(&base).is_err() {
+        return;
+    }
+    let mark = format!(
+        "python3 -c 'import os; os.setxattr(\"{}\", \"user.delegate\", b\"1\")'",
+        base.display()
+    );
+    let (marked, text) = stage.run(SandboxMode::DangerFullAccess, &mark).await;
+    assert_eq!(marked, Exit::Code(0), "{text}");
+    let move_to = |group: &Path| {
+        fs::write(group.join("cgroup.procs"), std::process::id().to_string()).unwrap();
+    };
+    let below = || {
+        let entries = fs::read_dir(&base).unwrap().flatten();
+        entries.filter(|entry| entry.file_type().unwrap().is_dir()).count()
+    };
+    move_to(&base);
+    let launcher = Launcher::default();
+    for mode in [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess] {
+        let profile = stage.profile(mode, &stage.work());
+        let script = "setsid sleep 300 & echo up; cat; sleep 300";
+        let command = shell(&stage.work(), script);
+        let started = launcher.launch(&command, &profile).await.unwrap();
+        let Started { mut stdout, stderr: _stderr, exit, kill, .. } = started;
+        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        assert_eq!(below(), 1, "{mode:?}: it has a group of its own");
+        kill();
+        drop(exit);
+        until("its group is gone", || below() == 0);
+    }
+    move_to(&Path::new(mount).join(home));
+    drop(launcher);
+    fs::remove_dir(&base).unwrap();
 }
 
 async fn many(stage: &Stage) {

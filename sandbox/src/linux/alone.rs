@@ -3,6 +3,7 @@
 
 use super::{
     confine::Level,
+    groups,
     init::{Failure, Request, start},
     placeholders::Placeholders,
     sys,
@@ -45,6 +46,7 @@ pub fn run_under(
         stdin: Some(copy(io::stdin().as_fd())?),
         own_session: !terminal,
         soft_files: super::limits::for_commands(),
+        group: None,
     };
     let mut best = Level::Full;
     let mut placeholders = Placeholders::default();
@@ -107,6 +109,14 @@ pub(crate) fn explain(command: &Command, (step, error): Failure) -> LaunchError 
     }
 }
 
+/// Commands of a session also get a group of their own, where groups are ours to make.
+fn with_group(mut layers: Vec<String>) -> Vec<String> {
+    if groups::are_there() {
+        layers.push("a control group of its own, for commands of sessions".to_owned());
+    }
+    layers
+}
+
 /// Finds out what holds a command here, by starting one. For programs with a single thread.
 pub(crate) fn try_out(profile: &Profile) -> Enforcement {
     let attempt = || -> io::Result<Result<Level, Failure>> {
@@ -123,6 +133,7 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
             stdin: None,
             own_session: true,
             soft_files: None,
+            group: None,
         };
         let mut best = Level::Full;
         let mut placeholders = Placeholders::default();
@@ -146,14 +157,14 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
     };
     match attempt() {
         Ok(Ok(Level::Full)) => Enforcement {
-            layers: text(&[
+            layers: with_group(text(&[
                 "user, mount, process and IPC namespaces",
                 "mounts: everything read-only but the writable roots; protected names read-only",
                 "Landlock: writes beneath the writable roots only",
                 "seccomp: calls that reach other processes, the kernel or the mounts",
                 "no new privileges, no capabilities beyond files, own session",
                 network,
-            ]),
+            ])),
             weaker: Vec::new(),
         },
         Ok(Ok(level @ Level::Rules)) => Enforcement {

@@ -5,6 +5,7 @@ use super::{
     confine::{self, Level},
     filter, git,
     git::Repository,
+    groups::Group,
     limits,
     mounts::{self, Around},
     outside,
@@ -41,6 +42,8 @@ pub(crate) struct Request {
     /// A session of its own, away from the terminal.
     pub(crate) own_session: bool,
     pub(crate) soft_files: Option<u64>,
+    /// The control group it is born in.
+    pub(crate) group: Option<Group>,
 }
 
 /// A started init.
@@ -154,7 +157,12 @@ fn fork_and_map(
     let (mut go, may_go) = pipe_files().map_err(failed(Step::Descriptors))?;
     let (is_ready, mut ready) = pipe_files().map_err(failed(Step::Descriptors))?;
     let step = if flags == 0 { Step::Fork } else { Step::Namespaces };
-    match sys::fork_with(flags).map_err(failed(step))? {
+    let forked = match &request.group {
+        // A kernel that cannot is no reason to refuse the command.
+        Some(group) => sys::fork_into(flags, group.as_fd()).or_else(|_| sys::fork_with(flags)),
+        None => sys::fork_with(flags),
+    };
+    match forked.map_err(failed(step))? {
         Fork::Child => {
             drop((may_go, is_ready));
             let set_up = match level {

@@ -5,6 +5,7 @@
 
 use super::{
     confine::Level,
+    groups::{Group, Groups},
     init::{self, Init, Request},
     placeholders::Placeholders,
     sys::{self, exit_now},
@@ -39,6 +40,8 @@ fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
         placeholders: Placeholders::default(),
         best: Level::Full,
         soft_files,
+        groups: Groups::new(&[std::process::id(), std::os::unix::process::parent_id()]),
+        living: HashMap::new(),
     };
     let mut buffer = vec![0; wire::MAX_REQUEST];
     loop {
@@ -65,13 +68,18 @@ struct Launcher {
     /// What the kernel allows, as far as is known.
     best: Level,
     soft_files: Option<u64>,
+    groups: Option<Groups>,
+    /// The groups of commands that run.
+    living: HashMap<libc::pid_t, Group>,
 }
 
 impl Launcher {
     fn launch(&mut self, bytes: &[u8], [control, stdout, stderr]: [OwnedFd; 3]) {
         // Dropping the descriptors tells the host that nothing was started.
         let Some((command, profile)) = wire::decode(bytes) else { return };
-        let request = Request {
+        // Without one the command runs all the same.
+        let group = self.groups.as_mut().and_then(|groups| groups.make(&profile.limits).ok());
+        let mut request = Request {
             command,
             profile,
             control,
@@ -80,9 +88,13 @@ impl Launcher {
             stdin: None,
             own_session: true,
             soft_files: self.soft_files,
+            group,
         };
         match init::start(&request, &mut self.best, &mut self.placeholders) {
             Ok(init) => {
+                if let Some(group) = request.group.take() {
+                    self.living.insert(init.pid, group);
+                }
                 self.inits.insert(init.pid, init);
             }
             Err((step, error)) => {
@@ -106,6 +118,7 @@ impl Launcher {
                 self.end_orphans();
             }
             self.placeholders.release(&init.placeholders);
+            drop(self.living.remove(&pid));
         }
     }
 

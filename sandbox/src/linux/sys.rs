@@ -64,6 +64,28 @@ pub(crate) enum Fork {
     Parent(libc::pid_t),
 }
 
+/// clone(2): the child is born in the group that is named. The library's constant is too narrow.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Forks with the given namespace flags, into a control group. Only for processes with a single
+/// thread.
+pub(crate) fn fork_into(flags: libc::c_int, group: BorrowedFd<'_>) -> io::Result<Fork> {
+    // SAFETY: plain integers, for which zero is nothing.
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.flags = u64::from(flags.cast_unsigned()) | CLONE_INTO_CGROUP;
+    arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    // SAFETY: without a stack it is a fork into a copy of this single-threaded process; the structure
+    // lives for the call, and the size is its own.
+    let pid = check_long(unsafe {
+        libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>())
+    })?;
+    Ok(match pid {
+        0 => Fork::Child,
+        pid => Fork::Parent(libc::pid_t::try_from(pid).unwrap_or(-1)),
+    })
+}
+
 /// Forks with the given namespace flags. Only for processes with a single thread.
 pub(crate) fn fork_with(flags: libc::c_int) -> io::Result<Fork> {
     let flags = libc::c_long::from(flags | libc::SIGCHLD);

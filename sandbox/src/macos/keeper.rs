@@ -31,6 +31,7 @@ pub fn launcher_main() -> ! {
     std::process::exit(code)
 }
 
+#[allow(clippy::disallowed_methods, reason = "nothing tells when children have printed all")]
 fn keep(on_terminal: bool, limits: &OsString, argv: Vec<OsString>) -> io::Result<ExitStatus> {
     let mut child = start(on_terminal, limits, argv)?;
     let group = i32::try_from(child.id()).map_err(io::Error::other)?;
