@@ -64,6 +64,16 @@ fn allowed_hosts_are_reached_and_others_are_named() {
     let shown = finished.stderr();
     assert!(shown.contains("network example.com:80 refused: no rule allows it"), "{shown}");
     stage.assert_no_process_left();
+    let ask_once = call("shell", json!({ "command": format!("bash -c {:?}", ask("example.com")) }));
+    let server = ModelServer::start(Script::new().turn(ask_once).turn(say("done")));
+    let stage =
+        Stage::new().with_model(&server).with_config("sandbox_allow_hosts = [\"example.org\"]");
+    let finished = stage.troupe(["exec", "--json", "go"]).run();
+    let refused = "example.com:80 is refused: no rule allows it";
+    let errors: Vec<_> =
+        finished.json_lines().into_iter().filter(|line| line["item"]["type"] == "error").collect();
+    assert_eq!(errors.len(), 1, "{}", finished.stdout());
+    assert_eq!(errors[0]["item"]["message"], refused);
 }
 
 #[test]

@@ -94,6 +94,10 @@ impl JsonEvents {
                     vec![self.item("error", json!({ "message": body.text }))]
                 }
             },
+            Record::HostDecided(body) if !body.allowed => {
+                let message = format!("{}:{} is refused: {}", body.host, body.port, body.reason);
+                vec![self.item("error", json!({ "message": message }))]
+            }
             Record::TurnFinished(body) => self.on_turn_finished(&body.result, body.usage),
             _ => match record {
                 // Its text may be long: it is moved.
