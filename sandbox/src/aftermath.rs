@@ -66,28 +66,23 @@ const RUNS: [&str; 19] = [
 ];
 
 /// What is known of a command's surroundings from before it ran.
-#[derive(Clone)]
 pub struct Aftermath {
-    profile: Arc<Profile>,
+    profile: Profile,
     cwd: PathBuf,
     surveyor: Arc<Surveyor>,
-    deny: Arc<DenyRead>,
+    deny: DenyRead,
 }
 
 impl Aftermath {
     /// Of a command that is about to run.
     #[must_use]
-    pub fn new(profile: &Profile, cwd: &Path, surveyor: &Arc<Surveyor>, deny: &DenyRead) -> Self {
-        let (profile, deny) = (Arc::new(profile.clone()), Arc::new(deny.clone()));
+    pub fn new(profile: Profile, cwd: &Path, surveyor: &Arc<Surveyor>, deny: DenyRead) -> Self {
         Self { profile, cwd: cwd.to_owned(), surveyor: Arc::clone(surveyor), deny }
     }
 
     /// What there is to say, in sentences for the model. Reads folders.
     #[must_use]
     pub fn say(&self, exit_code: Option<i32>, output: &str) -> Vec<String> {
-        if !self.profile.sandboxed {
-            return Vec::new();
-        }
         let mut said = Vec::new();
         if exit_code.is_some_and(|code| code != 0) {
             said.extend(self.refusals(output));
@@ -331,7 +326,7 @@ mod tests {
             denied: vec![base.join("keys")],
             ..Profile::default()
         };
-        let aftermath = Aftermath::new(&profile, &work, &Arc::default(), &DenyRead::default());
+        let aftermath = Aftermath::new(profile, &work, &Arc::default(), DenyRead::default());
         let say = |output: &str| aftermath.say(Some(1), output);
         let outside = base.join("new");
         let said =
@@ -368,7 +363,7 @@ mod tests {
             Root { path: work.clone(), protected: vec![work.join("old/.git")], ..Root::default() };
         let profile = Profile { sandboxed: true, roots: vec![root], ..Profile::default() };
         let surveyor = Arc::new(Surveyor::default());
-        let aftermath = Aftermath::new(&profile, &work, &surveyor, &DenyRead::default());
+        let aftermath = Aftermath::new(profile, &work, &surveyor, DenyRead::default());
         assert_eq!(aftermath.say(Some(0), ""), Vec::<String>::new());
         fs::create_dir_all(work.join("a/.git/hooks")).unwrap();
         fs::create_dir_all(work.join("b/.git/hooks")).unwrap();

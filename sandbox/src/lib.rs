@@ -41,7 +41,7 @@ pub use names::is_protected_name;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 pub use other::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use profile::{Command, Profile, Root};
-pub use resolve::{ResolveError, deny_read, resolve};
+pub use resolve::{ResolveError, deny_read, resolve, resolve_with};
 pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
 #[cfg(windows)]

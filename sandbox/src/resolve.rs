@@ -41,6 +41,18 @@ pub fn resolve(
     workspace: &Path,
     surveyor: &Surveyor,
 ) -> Result<Profile, ResolveError> {
+    resolve_with(settings, workspace, surveyor).map(|(profile, _)| profile)
+}
+
+/// The same, with the test of what must not be read.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn resolve_with(
+    settings: &SandboxSettings,
+    workspace: &Path,
+    surveyor: &Surveyor,
+) -> Result<(Profile, DenyRead), ResolveError> {
     let mut profile = Profile {
         sandboxed: settings.mode != SandboxMode::DangerFullAccess,
         network: settings.network && settings.allow_hosts.is_empty(),
@@ -51,7 +63,7 @@ pub fn resolve(
         ..Profile::default()
     };
     if !profile.sandboxed {
-        return Ok(profile);
+        return Ok((profile, DenyRead::default()));
     }
     if let Ok(real) = fs::canonicalize(workspace)
         && real != workspace
@@ -77,7 +89,7 @@ pub fn resolve(
     profile.denied.retain(|path| !all.iter().any(|other| path != other && path.starts_with(other)));
     profile.roots.sort_by(|a, b| a.path.cmp(&b.path));
     profile.caches = caches(&profile);
-    Ok(profile)
+    Ok((profile, deny))
 }
 
 /// What commands and tools of a session must not read.

@@ -72,6 +72,8 @@ fn what_still_runs_is_named_and_ends_with_the_session() {
     let named =
         format!("in the background until the session is closed: {process} `echo up; sleep 300`");
     assert!(finished.stderr().contains(&named), "{}", finished.stderr());
+    let ended = &stage.log().bodies("ProcessEnded")[0];
+    assert!(ended["outcome"].to_string().contains("cancelled"), "in good order: {ended}");
     stage.assert_no_process_left();
 }
 

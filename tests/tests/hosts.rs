@@ -8,7 +8,7 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
 };
-use troupe_tests::{model_server::*, stage::Stage};
+use troupe_tests::{binary, model_server::*, stage::Stage};
 
 /// A server that answers one connection after the other.
 fn upstream() -> u16 {
@@ -97,4 +97,33 @@ fn a_rule_that_is_none_is_named() {
     let finished = stage.troupe(["sandbox", "--", "true"]).run();
     assert_ne!(finished.code(), Some(0));
     assert!(finished.stderr().contains("sandbox_allow_hosts"), "{}", finished.stderr());
+}
+
+#[test]
+fn an_egress_that_fails_closes_the_way_and_the_next_command_has_one() {
+    let port = upstream();
+    let script = format!("timeout 20 bash -c {:?}", ask(&format!("127.0.0.1:{port}")));
+    let command = || call("shell", json!({ "command": script }));
+    for moment in ["before", "within", "kill"] {
+        let server =
+            ModelServer::start(Script::new().turn(command()).turn(command()).turn(say("done")));
+        let stage = Stage::new();
+        let settings = [
+            "model=\"m\"".to_owned(),
+            "model_provider=\"test\"".to_owned(),
+            format!("model_providers.test.base_url=\"{}\"", server.url()),
+            "sandbox_mode=\"workspace-write\"".to_owned(),
+            format!("sandbox_allow_hosts=[\"127.0.0.1:{port}\"]"),
+        ];
+        let run = stage.program(binary::example("troupe-tests", "fault_host")).args(settings);
+        let crash = format!("troupe/egress:1:{moment}");
+        let finished = run.args(["--crash", &crash, "--", "go"]).run();
+        finished.assert_success();
+        let requests = server.requests();
+        let outputs = requests[2].outputs();
+        let first = &outputs[0].1;
+        assert!(!first.contains("reached it"), "{moment}: {first}");
+        assert!(outputs[1].1.contains("reached it"), "{moment}: {}", outputs[1].1);
+        stage.assert_no_process_left();
+    }
 }

@@ -174,7 +174,7 @@ impl Conversation {
     pub(crate) fn on_tool_gone(&mut self, call: CallId, exit: &str, cx: &mut Cx) {
         self.tools.remove(&call);
         self.lose_call(call, exit, cx);
-        self.lose_process(call, cx);
+        self.lose_process(call, exit, cx);
         self.advance(cx);
     }
 

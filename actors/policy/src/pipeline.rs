@@ -153,8 +153,8 @@ impl Pipeline {
     pub fn judge(&self, case: &Case) -> Report {
         let mut known = Known::default();
         let typed = typed::question(&case.question, &case.approval);
-        let case =
-            &typed.map_or_else(|| case.clone(), |question| Case { question, ..case.clone() });
+        let typed = typed.map(|question| Case { question, ..case.clone() });
+        let case = typed.as_ref().unwrap_or(case);
         for (name, stage) in STAGES {
             let run = || {
                 self.hook.as_ref().map_or(Ok(()), |hook| hook(name))?;

@@ -6,10 +6,11 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 use troupe_kit::Mailbox;
 use troupe_messages::{
     EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit,
-    Running, ToolMessage, Way,
+    Remarks, Running, ToolMessage, Way,
 };
 use troupe_sandbox::{
-    Aftermath, Command, Ended, Exit, LaunchError, PROXY_ENV, Started, child_env, deny_read, resolve,
+    Aftermath, Command, DenyRead, Ended, Exit, LaunchError, PROXY_ENV, Profile, Started, child_env,
+    resolve_with,
 };
 use troupe_types::{ErrorClass, OutputStream, SandboxMode};
 
@@ -56,10 +57,11 @@ pub(crate) async fn launch(
     };
     let (surveyor, of) = (Arc::clone(&args.surveyor), order.clone());
     // Reads folders: not for a thread that serves others.
-    let resolved = spawn_blocking(move || resolve(&of.sandbox, &of.workspace, &surveyor)).await;
+    let resolved =
+        spawn_blocking(move || resolve_with(&of.sandbox, &of.workspace, &surveyor)).await;
     let refused = |class, message| Err(LaunchRefusal::Refused { class, message });
-    let mut profile = match resolved {
-        Ok(Ok(profile)) => profile,
+    let (mut profile, deny) = match resolved {
+        Ok(Ok(resolved)) => resolved,
         Ok(Err(error)) => return refused(ErrorClass::Sandbox, error.to_string()),
         Err(_) => {
             return refused(ErrorClass::Sandbox, "the workspace could not be read".to_owned());
@@ -68,10 +70,6 @@ pub(crate) async fn launch(
     if profile.sandboxed && order.folder.is_dir() {
         profile.reopened.push(order.folder.clone());
     }
-    let aftermath = match deny_read(&order.sandbox) {
-        Ok(deny) => Aftermath::new(&profile, &order.cwd, &args.surveyor, &deny),
-        Err(error) => return refused(ErrorClass::Sandbox, error.to_string()),
-    };
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
             let Started { stdout, stderr, input, exit, mut kill, interrupt, listener, weaker } =
@@ -102,7 +100,7 @@ pub(crate) async fn launch(
                 }),
                 kill,
                 interrupt,
-                aftermath: Arc::new(move |code, output| aftermath.say(code, output)),
+                aftermath: profile.sandboxed.then(|| remarks(args, order, profile, deny)),
                 weaker,
             }))
         }
@@ -115,6 +113,12 @@ pub(crate) async fn launch(
             Err(LaunchRefusal::Refused { class, message: error.to_string() })
         }
     }
+}
+
+/// What there is to say of a command that was held, once it has ended.
+fn remarks(args: &Args, order: &LaunchOrder, profile: Profile, deny: DenyRead) -> Remarks {
+    let aftermath = Aftermath::new(profile, &order.cwd, &args.surveyor, deny);
+    Arc::new(move |code, output| aftermath.say(code, output))
 }
 
 fn exit_of(exit: Exit) -> ProcessExit {

@@ -10,7 +10,7 @@ use crate::{
     process::{DRAIN, KEEPING, REST, Work, cancelled},
     reading::Reading,
 };
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::mpsc,
@@ -54,6 +54,14 @@ impl Drop for Ask {
     }
 }
 
+/// What the task that holds a process is told.
+pub(crate) enum Word {
+    /// A question.
+    Ask(Ask),
+    /// It was refused a host, which the next answer says.
+    Refused(String),
+}
+
 /// Why it is not waited any longer.
 enum Waited {
     Due,
@@ -65,27 +73,36 @@ enum Waited {
 pub(crate) struct Held {
     work: Work,
     keep: Keep,
-    asks: mpsc::Receiver<Ask>,
+    desk: mpsc::Receiver<Word>,
     reading: Reading,
     input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     exit: Pin<Box<dyn Future<Output = ProcessEnd> + Send>>,
     kill: Arc<dyn Fn() -> u32 + Send + Sync>,
     interrupt: Arc<dyn Fn() + Send + Sync>,
-    aftermath: Remarks,
+    aftermath: Option<Remarks>,
     began: Instant,
     ended: Option<ProcessEnd>,
     strays: u32,
+    /// Hosts that it was refused since somebody was told.
+    refused: Vec<String>,
+    /// Questions that came while another one was being answered.
+    waiting: VecDeque<Ask>,
 }
 
 impl Held {
-    pub(crate) fn new(work: Work, keep: Keep, asks: mpsc::Receiver<Ask>, running: Running) -> Self {
+    pub(crate) fn new(
+        work: Work,
+        keep: Keep,
+        desk: mpsc::Receiver<Word>,
+        running: Running,
+    ) -> Self {
         let Running { output, input, exit, kill, interrupt, aftermath, .. } = running;
         let reading = Reading::new(&work.args, output);
         let began = Instant::now();
         Self {
             work,
             keep,
-            asks,
+            desk,
             reading,
             input,
             exit,
@@ -95,6 +112,8 @@ impl Held {
             began,
             ended: None,
             strays: 0,
+            refused: Vec::new(),
+            waiting: VecDeque::new(),
         }
     }
 
@@ -106,18 +125,22 @@ impl Held {
             return;
         }
         loop {
-            let ask = tokio::select! {
-                biased;
-                () = cancelled(&mut self.work.cancel) => break,
-                ask = self.asks.recv() => ask,
-                end = &mut self.exit, if self.ended.is_none() => {
-                    self.on_end(end).await;
-                    let _gone = life.tell(self.news(Outcome::Completed));
-                    continue;
+            let Some(ask) = self.waiting.pop_front() else {
+                tokio::select! {
+                    biased;
+                    () = cancelled(&mut self.work.cancel) => break,
+                    word = self.desk.recv() => match word {
+                        Some(word) => self.hear(word),
+                        None => break,
+                    },
+                    end = &mut self.exit, if self.ended.is_none() => {
+                        self.on_end(end).await;
+                        let _gone = life.tell(self.news(Outcome::Completed));
+                    }
+                    never = self.reading.go_on() => match never {},
                 }
-                never = self.reading.go_on() => match never {},
+                continue;
             };
-            let Some(ask) = ask else { break };
             let before = self.ended.is_some();
             let (waited, heard) = self.serve(ask).await;
             if self.ended.is_some() && !before {
@@ -150,12 +173,27 @@ impl Held {
             Some(_) => Waited::Ended,
             None => self.wait(due).await,
         };
-        let text = self.text(asked.elapsed(), ask.tokens);
+        let mut text = self.text(asked.elapsed(), ask.tokens);
+        let remarks = self.remarks().await;
+        finish::add(&mut text, &remarks);
+        finish::add(&mut text, &finish::refused_hosts(&self.refused));
         let heard = ask.answer(text, false);
         if heard {
             self.reading.forget();
+            self.refused.clear();
         }
         (waited, heard)
+    }
+
+    /// What there is to say of it, once it has ended.
+    async fn remarks(&mut self) -> String {
+        match self.ended {
+            Some(_) => {
+                let code = self.end().exit_code();
+                finish::remarks(self.aftermath.clone(), code, self.reading.output()).await
+            }
+            None => String::new(),
+        }
     }
 
     /// Types, and reads meanwhile: a program that is not read from does not read either.
@@ -173,6 +211,8 @@ impl Held {
         };
         let typed = input.write_all(text.as_bytes());
         let failed = tokio::select! {
+            biased;
+            () = cancelled(&mut self.work.cancel) => Some("it is being ended".to_owned()),
             written = typed => written.err().map(|error| error.to_string()),
             () = sleep_until(due) => Some("it does not read what is typed".to_owned()),
             never = self.reading.go_on() => match never {},
@@ -180,16 +220,29 @@ impl Held {
         failed.map_or(Ok(()), |why| Err(format!("not everything could be typed: {why}")))
     }
 
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Ask(ask) => self.waiting.push_back(ask),
+            Word::Refused(host) => self.refused.push(host),
+        }
+    }
+
     /// Reads until then, or until it ends.
     async fn wait(&mut self, until: Instant) -> Waited {
-        let end = tokio::select! {
-            biased;
-            () = cancelled(&mut self.work.cancel) => return Waited::Cancelled,
-            end = &mut self.exit => end,
-            () = sleep_until(until) => return Waited::Due,
-            never = self.reading.go_on() => match never {},
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = cancelled(&mut self.work.cancel) => return Waited::Cancelled,
+                end = &mut self.exit => break end,
+                Some(word) = self.desk.recv() => self.hear(word),
+                () = sleep_until(until) => return Waited::Due,
+                never = self.reading.go_on() => match never {},
+            }
         };
         self.on_end(end).await;
+        while let Ok(word) = self.desk.try_recv() {
+            self.hear(word);
+        }
         Waited::Ended
     }
 
@@ -218,6 +271,9 @@ impl Held {
     async fn finish_call(&mut self, waited: &Waited, life: &Life<ToolMessage>) {
         if matches!(waited, Waited::Cancelled) {
             (self.kill)();
+            let soon = Instant::now() + DRAIN;
+            self.reading.drain(soon).await;
+            self.reading.end(soon).await;
         }
         let (outcome, end) = match (waited, self.ended) {
             (Waited::Cancelled, _) => (Outcome::Cancelled, CommandEnd::Cancelled),
@@ -240,10 +296,8 @@ impl Held {
         };
         let call = self.work.args.call.call;
         let mut done = finish::finished(call, outcome, text, Some(detail), self.work.began);
-        if self.ended.is_some() {
-            let remarks = Arc::clone(&self.aftermath);
-            finish::remark(&mut done, remarks, self.reading.output()).await;
-        }
+        let remarks = self.remarks().await;
+        finish::remark(&mut done, &remarks);
         if life.tell(ToolMessage::Done(Box::new(done))).is_ok() {
             self.reading.forget();
         }

@@ -67,41 +67,45 @@ pub(crate) fn looked(
     with_content(id, outcome, content, detail, began)
 }
 
-/// Adds what there is to say of a process that has ended: what the sandbox refused it, what it made.
-pub(crate) async fn remark(finished: &mut CallFinished, remarks: Remarks, output: &HeadTail) {
-    let code = match &finished.detail {
-        Some(CallDetail::Command { exit_code, .. }) => *exit_code,
-        _ => None,
-    };
-    let last = output.render(REMARKED_TOKENS).text;
+/// What there is to say of a process that has ended: what the sandbox refused it, what it made.
+pub(crate) async fn remarks(
+    remarks: Option<Remarks>,
+    code: Option<i32>,
+    output: &HeadTail,
+) -> String {
+    let Some(remarks) = remarks else { return String::new() };
+    // What succeeded was refused nothing.
+    let fine = code.is_none_or(|code| code == 0);
+    let last = if fine { String::new() } else { output.render(REMARKED_TOKENS).text };
     let said = spawn_blocking(move || remarks(code, &last)).await.unwrap_or_default();
-    if said.is_empty() {
+    said.into_iter().map(|one| format!("\nSandbox: {one}.")).collect()
+}
+
+/// Adds it to a text that ends with an output.
+pub(crate) fn add(output: &mut String, remarks: &str) {
+    if remarks.is_empty() {
         return;
     }
-    let text = said.into_iter().map(|one| format!("\nSandbox: {one}.")).collect::<String>();
-    add(finished, &text);
+    if output.ends_with('\n') {
+        output.pop();
+    }
+    output.push_str(remarks);
 }
 
-fn add(finished: &mut CallFinished, text: &str) {
-    match finished.content.last_mut() {
-        Some(Content::Text { text: output }) => {
-            if output.ends_with('\n') {
-                output.pop();
-            }
-            output.push_str(text);
-        }
-        _ => finished.content.push(Content::text(text)),
+/// Adds it to the end of a call.
+pub(crate) fn remark(finished: &mut CallFinished, remarks: &str) {
+    if let Some(Content::Text { text }) = finished.content.last_mut() {
+        add(text, remarks);
     }
 }
 
-/// Adds which hosts the command was refused: programs often say no more than that they failed.
-pub(crate) fn name_refused(finished: &mut CallFinished, refused: &[String]) {
+/// Which hosts the command was refused: programs often say no more than that they failed.
+pub(crate) fn refused_hosts(refused: &[String]) -> String {
     if refused.is_empty() {
-        return;
+        return String::new();
     }
     let hosts = refused.join("\n  ");
-    let text = format!(
+    format!(
         "\nHosts that it was refused:\n  {hosts}\nThe user allows hosts with sandbox_allow_hosts."
-    );
-    add(finished, &text);
+    )
 }

@@ -16,7 +16,7 @@ mod reading;
 mod spill;
 pub mod tools;
 
-use background::Ask;
+use background::{Ask, Word};
 use prepare::{Prepared, Typing};
 use std::{
     path::{Path, PathBuf},
@@ -45,8 +45,9 @@ use troupe_types::{
 const JUDGE: Duration = Duration::from_secs(10);
 /// How long sandbox has to start a process.
 const LAUNCH: Duration = Duration::from_secs(60);
-/// How many may wait for one background process.
-const ASKS: usize = 4;
+/// What may wait to be told to the task of a background process: questions, and refused hosts, of which
+/// the egress tells no more than this.
+const WORDS: usize = 64;
 
 /// Makes the test of what must not be read, from a session's settings; an error refuses all reading.
 pub type Unreadable =
@@ -119,7 +120,7 @@ pub struct ToolExec {
     cancelled: Arc<AtomicBool>,
     cancel: watch::Sender<bool>,
     /// Where the task that holds a process is asked.
-    desk: Option<mpsc::Sender<Ask>>,
+    desk: Option<mpsc::Sender<Word>>,
     /// Hosts that its command was refused, with the reasons.
     refused: Vec<String>,
 }
@@ -343,9 +344,9 @@ impl ToolExec {
                         outside: self.outside,
                     };
                     if let Some(keep) = shell.keep {
-                        let (desk, asks) = mpsc::channel(ASKS);
+                        let (desk, words) = mpsc::channel(WORDS);
                         self.desk = Some(desk);
-                        let held = background::Held::new(work, keep, asks, running);
+                        let held = background::Held::new(work, keep, words, running);
                         cx.task(move |life| held.run(life));
                         return;
                     }
@@ -366,14 +367,22 @@ impl ToolExec {
     fn on_host_decided(&mut self, decided: &HostDecided, cx: &mut Cx) {
         if !decided.allowed {
             let HostDecided { host, port, reason, .. } = decided;
-            self.refused.push(format!("{host}:{port} ({reason})"));
+            let host = format!("{host}:{port} ({reason})");
+            match (&self.state, &self.desk) {
+                (State::Background, Some(desk)) => {
+                    let desk = desk.clone();
+                    // One that has no room for it stands in the log all the same.
+                    cx.run(move || drop(desk.try_send(Word::Refused(host))));
+                }
+                _ => self.refused.push(host),
+            }
         }
         self.tell(ToolFact::HostDecided(decided.clone()), cx);
     }
 
     fn on_done(&mut self, finished: &CallFinished, cx: &mut Cx) {
         let mut finished = finished.clone();
-        finish::name_refused(&mut finished, &self.refused);
+        finish::remark(&mut finished, &finish::refused_hosts(&self.refused));
         if matches!(finished.detail, Some(CallDetail::Command { background: Some(_), .. })) {
             self.state = State::Background;
             return self.tell(ToolFact::Finished(Box::new(finished)), cx);
@@ -387,7 +396,7 @@ impl ToolExec {
             let ask = Ask::new(interact);
             if let Some(desk) = desk {
                 // What does not fit is dropped, which is an answer.
-                let _refused = desk.try_send(ask);
+                let _refused = desk.try_send(Word::Ask(ask));
             }
         });
     }

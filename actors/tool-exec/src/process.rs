@@ -42,6 +42,16 @@ enum End {
     Cancelled,
 }
 
+impl End {
+    fn exit_code(self) -> Option<i32> {
+        match self {
+            Self::Exited(ProcessExit::Code(code)) => Some(code),
+            Self::Exited(ProcessExit::Signal(signal)) => Some(128 + signal),
+            _ => None,
+        }
+    }
+}
+
 /// How the process was.
 struct Outcomes {
     end: End,
@@ -75,7 +85,9 @@ impl Work {
         let strays = if ended_itself { left } else { 0 };
         let mut finished = self.finish(&Outcomes { end, strays, wall }, &reading);
         if ended_itself {
-            finish::remark(&mut finished, aftermath, reading.output()).await;
+            let code = end.exit_code();
+            let remarks = finish::remarks(aftermath, code, reading.output()).await;
+            finish::remark(&mut finished, &remarks);
         }
         finished
     }

@@ -82,8 +82,9 @@ pub struct Running {
     /// Interrupts it, as Ctrl-C does; never waits.
     pub interrupt: Arc<dyn Fn() + Send + Sync>,
     /// What there is to say when it has ended, of its status and the last of its output: what the
-    /// sandbox refused, what it made. Reads files: for a thread that may wait.
-    pub aftermath: Remarks,
+    /// sandbox refused, what it made. Reads files: for a thread that may wait. None for one that is
+    /// not held.
+    pub aftermath: Option<Remarks>,
     /// What is weaker here than its session's mode promises.
     pub weaker: Vec<String>,
 }

@@ -10,7 +10,7 @@ use troupe_kit::{Kit, Mailbox};
 use troupe_messages::{
     BackgroundProcess, Interact, Interaction, ProcessExit, Question, Running, ToolMessage, Verdict,
 };
-use troupe_types::{CallDetail, ErrorClass, Outcome};
+use troupe_types::{CallDetail, ErrorClass, HostDecided, Outcome};
 
 async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
     let mut stage = Scene::new("exec_command", arguments).begin();
@@ -189,4 +189,49 @@ async fn there_is_a_cap_on_those_that_run() {
     let mut stage = scene.begin();
     let finished = stage.finished().await;
     assert!(text(&finished).starts_with("16 processes run in the background"), "{finished:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_it_was_refused_is_told_with_the_next_answer() {
+    let (mut process, mut running) = Puppet::new(0);
+    running.aftermath =
+        Some(std::sync::Arc::new(|code, output| vec![format!("{code:?} after {output:?}")]));
+    let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
+    stage.left().await;
+    let decided = HostDecided {
+        call: stage.call,
+        host: "example.com".to_owned(),
+        port: 443,
+        allowed: false,
+        reason: "no rule allows it".to_owned(),
+    };
+    stage.tell(ToolMessage::HostDecided(decided.clone()));
+    assert_eq!(stage.decided().await, decided);
+    interact(&stage, "", 250);
+    let answer = said(stage.interacted().await);
+    assert!(answer.contains("example.com:443 (no rule allows it)"), "{answer}");
+    interact(&stage, "", 250);
+    assert!(!said(stage.interacted().await).contains("example.com"), "it is told once");
+    process.print(b"no such port\n").await;
+    process.end(ProcessExit::Code(1));
+    stage.ended().await;
+    interact(&stage, "", 250);
+    let answer = said(stage.interacted().await);
+    assert!(answer.ends_with("Sandbox: Some(1) after \"no such port\\n\"."), "{answer}");
+    stage.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_ended_also_while_it_does_not_read_what_is_typed() {
+    let (mut process, running) = Puppet::on_terminal();
+    let mut stage =
+        launch(&json!({"cmd": "cat", "tty": true, "yield_time_ms": 250}), running).await;
+    stage.left().await;
+    // More than its terminal takes.
+    interact(&stage, &"x".repeat(5000), 60_000);
+    stage.quiet().await;
+    let began = tokio::time::Instant::now();
+    stage.tell(ToolMessage::Cancel);
+    process.killed().await;
+    assert!(began.elapsed() < Duration::from_secs(1));
 }

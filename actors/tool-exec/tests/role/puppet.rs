@@ -65,7 +65,7 @@ impl Puppet {
             interrupt: Arc::new(move || {
                 counting.fetch_add(1, Ordering::SeqCst);
             }),
-            aftermath: Arc::new(|_, _| Vec::new()),
+            aftermath: None,
             weaker: Vec::new(),
             kill: Arc::new(move || {
                 let _held = &held;
@@ -153,7 +153,7 @@ pub(crate) fn real(order: &LaunchOrder) -> Running {
         input: None,
         exit: Box::pin(async move { end_of(exit_of(child, order_to_kill).await) }),
         interrupt: Arc::new(|| {}),
-        aftermath: Arc::new(|_, _| Vec::new()),
+        aftermath: None,
         weaker: Vec::new(),
         kill: Arc::new(move || {
             kill.send_replace(true);

@@ -13,8 +13,8 @@ use troupe_messages::{
 };
 use troupe_tool_exec::{Args, ToolExec};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, Decision, PlanUpdated,
-    ProcessEnded, Progress, SessionId, SessionSettings,
+    ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, Decision, HostDecided,
+    PlanUpdated, ProcessEnded, Progress, SessionId, SessionSettings,
 };
 
 /// Longer than every deadline of the role, so that a clock that jumps meets those first.
@@ -32,6 +32,7 @@ pub(crate) enum Said {
     Keep(Vec<String>),
     Ended(ProcessEnded),
     Interacted(Option<Interaction>),
+    Decided(HostDecided),
     Gone(String),
 }
 
@@ -50,6 +51,9 @@ impl Told for ConversationMessage {
             Self::Tool { fact: ToolFact::Planned(plan), .. } => Said::Planned(plan.clone()),
             Self::Tool { fact: ToolFact::Finished(end), .. } => Said::Finished(end.clone()),
             Self::Tool { fact: ToolFact::ProcessEnded(end), .. } => Said::Ended(end.clone()),
+            Self::Tool { fact: ToolFact::HostDecided(decided), .. } => {
+                Said::Decided(decided.clone())
+            }
             Self::ToolGone { exit, .. } => Said::Gone(exit.clone()),
             other => panic!("not for a conversation: {other:?}"),
         }
@@ -264,6 +268,13 @@ impl Stage {
         match self.next().await {
             Said::Interacted(answer) => answer,
             other => panic!("expected an answer: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn decided(&mut self) -> HostDecided {
+        match self.next().await {
+            Said::Decided(decided) => decided,
+            other => panic!("expected a decision on a host: {other:?}"),
         }
     }
 
