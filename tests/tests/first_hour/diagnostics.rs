@@ -1,0 +1,1 @@
+//! Commands that explain: doctor, policy check, sessions, configuration errors.

@@ -1,0 +1,1 @@
+//! How runs begin and end: input, signals, resume, the last words.

@@ -1,0 +1,1 @@
+//! Guards that cannot do their work stop the run.

@@ -1,0 +1,1 @@
+//! Files that the model is told about.

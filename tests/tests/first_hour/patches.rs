@@ -1,0 +1,1 @@
+//! Patches change what they name and nothing else.

@@ -1,0 +1,1 @@
+//! What a command printed is what everyone reads.

@@ -1,0 +1,1 @@
+//! Waits are bounded and told; an answer that says nothing is no success.
