@@ -3,7 +3,7 @@
 //! The role passes appends and questions on to the writers ([`Scribes`]) and holds nothing itself,
 //! so its restart is invisible: what a writer was handed it writes, and answers to mailboxes that
 //! outlive every actor. The library beside it reads logs ([`LogReader`], [`Follower`],
-//! [`list_sessions`]). A line is written before it is published, and published before anybody is
+//! [`list_sessions`]) and removes sessions ([`remove_session`]). A line is written before it is published, and published before anybody is
 //! told; see `docs/architecture.md`, section 6.
 
 mod blob;
@@ -11,17 +11,21 @@ mod follower;
 mod hook;
 mod list;
 mod log_file;
+mod names;
 mod path;
 mod published;
 mod reader;
+mod remove;
 mod scribe;
 
 pub use follower::{Followed, Follower};
 pub use hook::{HookAction, LogHook, LogPoint};
 pub use list::{SessionSummary, list_sessions};
+pub use names::{ShortIds, matching, session_ids};
 pub use path::LogPath;
 pub use published::Published;
 pub use reader::{LogReader, next_seq, parse_line};
+pub use remove::{Removal, RemoveRules, finish_removals, remove_session, stored_bytes};
 pub use scribe::Scribes;
 
 use scribe::{Append, Extent, Target};

@@ -32,6 +32,8 @@ pub(crate) struct LogFile {
     hook: Option<Arc<dyn LogHook>>,
     /// With the lock. None before the first append of a new log, and while it is idle.
     file: Option<File>,
+    /// Whether its file was there once: it is never made again.
+    seen: bool,
     /// Whether the numbers below are known.
     known: bool,
     next_seq: u64,
@@ -59,6 +61,7 @@ impl LogFile {
             published,
             hook,
             file: None,
+            seen: false,
             known: false,
             next_seq: 0,
             len: 0,
@@ -114,7 +117,10 @@ impl LogFile {
         options.read(true).write(true);
         let file = match options.open(&place) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.len == 0 => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.seen => {
+                return Err(OpenFailure::Fault(self.removed()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.known = true;
                 if !create {
                     return Ok(());
@@ -123,7 +129,12 @@ impl LogFile {
             }
             Err(error) => return Err(self.failed("be opened", &error)),
         };
+        self.seen = true;
         match file.try_lock() {
+            // What is written to a file without a name is lost.
+            Ok(()) if !same_file(&file, fs::metadata(&place)) => {
+                return Err(OpenFailure::Fault(self.removed()));
+            }
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(OpenFailure::Locked),
             // Some network file systems have no locks.
@@ -134,6 +145,15 @@ impl LogFile {
         self.file = Some(file);
         self.publish();
         Ok(())
+    }
+
+    fn removed(&self) -> StorageFault {
+        let message = format!(
+            "session {} was removed: {} is not there any more",
+            self.path.session(),
+            self.path.file().display()
+        );
+        StorageFault { kind: FaultKind::Io, message }
     }
 
     fn create(&mut self, place: &Path) -> io::Result<File> {
@@ -353,14 +373,28 @@ impl LogFile {
     }
 }
 
+/// Whether a name, of which this is known, still leads to this open file.
 #[cfg(unix)]
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn same_file(file: &File, named: io::Result<fs::Metadata>) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(named)) = (file.metadata(), named) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
+}
+
+/// Whether a name, of which this is known, still leads to this open file: there it cannot lose it.
+#[cfg(not(unix))]
+pub(crate) fn same_file(_: &File, named: io::Result<fs::Metadata>) -> bool {
+    named.is_ok()
+}
+
+#[cfg(unix)]
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
 /// Folders cannot be synced there; the file system keeps their entries itself.
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -391,4 +425,38 @@ pub(crate) fn fault_of(file: &Path, what: &str, error: &io::Error) -> StorageFau
     };
     let message = format!("the session's log {} cannot {what}: {error}{help}", file.display());
     StorageFault { kind, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use troupe_types::SessionId;
+
+    #[test]
+    fn a_log_that_was_removed_is_neither_made_again_nor_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = LogPath::new(dir.path(), SessionId::from_u128(1));
+        let log = || LogFile::new(path.clone(), Arc::default(), None);
+        let removed = |opened: Result<(), OpenFailure>| match opened {
+            Err(OpenFailure::Fault(fault)) => assert!(fault.message.contains("was removed")),
+            Err(OpenFailure::Locked) => panic!("it is locked"),
+            Ok(()) => panic!("it was opened"),
+        };
+        // While it waits for another process, which removes it.
+        fs::write(path.file(), "").unwrap();
+        let holder = File::open(path.file()).unwrap();
+        holder.try_lock().unwrap();
+        let mut waiting = log();
+        assert!(matches!(waiting.open(true), Err(OpenFailure::Locked)));
+        fs::remove_file(path.file()).unwrap();
+        drop(holder);
+        removed(waiting.open(true));
+        // While it rests.
+        let mut resting = log();
+        assert!(resting.open(true).is_ok());
+        resting.rest();
+        fs::remove_file(path.file()).unwrap();
+        removed(resting.open(true));
+        assert!(!path.file().exists());
+    }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use troupe_types::SessionId;
 
-/// The files of one session: `<id>.jsonl`, `<id>.d/` beside it, and `<id>.torn` if a tail was cut.
+/// The files of one session: `<id>.jsonl`, `<id>.d/` beside it, `<id>.torn` if a tail was cut, and
+/// `<id>.removing` in place of the log while the session is being removed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LogPath {
     dir: PathBuf,
@@ -45,5 +46,11 @@ impl LogPath {
     #[must_use]
     pub fn torn(&self) -> PathBuf {
         self.dir.join(format!("{}.torn", self.session))
+    }
+
+    /// The name of the log while the session is being removed.
+    #[must_use]
+    pub fn removing(&self) -> PathBuf {
+        self.dir.join(format!("{}.removing", self.session))
     }
 }

@@ -163,6 +163,31 @@ impl LogReader {
         }))
     }
 
+    /// What `found` makes of the last whole line of one of these kinds (as in a line's head) that
+    /// it takes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn last_of<T>(
+        &self,
+        kinds: &[&[u8]],
+        mut found: impl FnMut(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let mut limit = self.end;
+        let is_one = |_, head: &[u8]| kinds.iter().any(|kind| is_kind(head, kind)).then_some(());
+        while let Some((offset, ())) = self.scan_back(limit, is_one)? {
+            let mut text = Vec::new();
+            let mut reader = BufReader::new(&self.file);
+            reader.seek(SeekFrom::Start(offset))?;
+            reader.take(self.end - offset).read_until(b'\n', &mut text)?;
+            if let Some(one) = found(&text) {
+                return Ok(Some(one));
+            }
+            limit = offset;
+        }
+        Ok(None)
+    }
+
     /// The last line that starts before `limit` and in whose head `wanted` finds something.
     fn scan_back<T>(
         &self,
@@ -228,9 +253,14 @@ pub(crate) fn seq_of(head: &[u8]) -> Option<u64> {
 }
 
 fn is_checkpoint(head: &[u8]) -> bool {
+    is_kind(head, b"\"kind\":\"Checkpoint\"")
+}
+
+/// Whether the head of a line has this kind, written as in a line.
+fn is_kind(head: &[u8], kind: &[u8]) -> bool {
     // The head's keys come before the body, so that no text of a user's can look like it.
     let upto = memchr::memmem::find(head, b"\"body\"").unwrap_or(head.len());
-    memchr::memmem::find(&head[..upto], b"\"kind\":\"Checkpoint\"").is_some()
+    memchr::memmem::find(&head[..upto], kind).is_some()
 }
 
 /// The place after the last newline before `len`.
