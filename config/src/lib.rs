@@ -12,6 +12,7 @@ mod provider;
 mod secrets;
 mod show;
 mod source;
+mod toml_text;
 
 #[cfg(test)]
 mod tests;
@@ -23,3 +24,4 @@ pub use places::{Env, Places};
 pub use provider::{Choice, ProviderConfig, ProviderTable, Secret, Wire, key_variables};
 pub use show::{reference, show, show_json};
 pub use source::Warning;
+pub use toml_text::{toml_key, toml_list, toml_string};

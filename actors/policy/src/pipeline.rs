@@ -44,6 +44,8 @@ pub struct Report {
     pub verdict: Verdict,
     /// The stage that settled it.
     pub stage: &'static str,
+    /// The rule that decided, if one did.
+    pub rule: Option<Ruling>,
     /// What a command would do.
     pub class: Option<Class>,
     /// Whether a command could be parsed.
@@ -61,6 +63,8 @@ pub(crate) struct Known {
     pub(crate) allowed: Option<Where>,
     /// A rule wants a person to decide.
     pub(crate) asked: Option<Ruling>,
+    /// The rule that the verdict rests on.
+    pub(crate) by: Option<Ruling>,
 }
 
 /// What a stage says: a verdict, or nothing, which leaves it to the next.
@@ -148,6 +152,13 @@ impl Requirements {
 }
 
 impl Pipeline {
+    /// Why nothing may run, if the rules or the requirements cannot be used.
+    #[must_use]
+    pub fn unusable(&self) -> Option<&RuleError> {
+        let requirements = self.requirements.as_ref().and_then(|read| read.as_ref().err());
+        requirements.or(self.rules.as_ref().and_then(|read| read.as_ref().err()))
+    }
+
     /// Judges a case. Whatever goes wrong, it is a no.
     #[must_use]
     pub fn judge(&self, case: &Case) -> Report {
@@ -181,7 +192,7 @@ fn report(verdict: Verdict, stage: &'static str, known: Known) -> Report {
         Some(judgement) => (Some(judgement.class), judgement.parsed),
         None => (None, true),
     };
-    Report { verdict, stage, class, parsed, findings: known.findings }
+    Report { verdict, stage, rule: known.by, class, parsed, findings: known.findings }
 }
 
 /// The strictest rule of several books.

@@ -2,7 +2,7 @@
 
 use crate::{
     pipeline::{Case, Finding, Known, Pipeline, Said, strictest},
-    rulebook::{Decided, RuleBook, Where},
+    rulebook::{Decided, RuleBook, Ruling, Where},
     suggest::offer,
 };
 use std::path::{Component, Path, PathBuf};
@@ -24,19 +24,10 @@ pub(crate) fn requirements(pipeline: &Pipeline, case: &Case, _: &mut Known) -> S
         return Err("this machine does not allow the sandbox mode of this session".to_owned());
     }
     let policies = &requirements.approval_policies;
-    if !policies.is_empty() && !policies.iter().any(|name| name == policy_name(&case.approval)) {
+    if !policies.is_empty() && !policies.iter().any(|name| name == case.approval.name()) {
         return Err("this machine does not allow the approval policy of this session".to_owned());
     }
     Ok(None)
-}
-
-fn policy_name(policy: &ApprovalPolicy) -> &'static str {
-    match policy {
-        ApprovalPolicy::Untrusted => "untrusted",
-        ApprovalPolicy::OnRequest => "on-request",
-        ApprovalPolicy::Granular(_) => "granular",
-        ApprovalPolicy::Never => "never",
-    }
 }
 
 /// The rules: the strictest over all parts of a command.
@@ -48,7 +39,7 @@ pub(crate) fn rules(pipeline: &Pipeline, case: &Case, known: &mut Known) -> Said
     }
     if let Some(rules) = &pipeline.rules {
         books.push(rules.as_ref().map_err(|error| {
-            format!("the rules cannot be used, so nothing may run until they are mended: {error}")
+            format!("the rules cannot be used, so nothing may run until they are corrected: {error}")
         })?);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -67,6 +58,7 @@ pub(crate) fn rules(pipeline: &Pipeline, case: &Case, known: &mut Known) -> Said
     }
     known.allowed = allowed(&known.findings, judgement.parsed);
     known.judgement = Some(judgement);
+    known.by.clone_from(&denied);
     Ok(denied.map(|rule| {
         let place = format!("{}:{}", rule.file.display(), rule.line);
         let reason = rule.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -166,7 +158,9 @@ pub(crate) fn approval_policy(_: &Pipeline, case: &Case, known: &mut Known) -> S
         Question::Patch { paths } => patch(paths, case, known).map(Some),
         Question::Input { .. } => Err(UNREAD.to_owned()),
         Question::Command { argv, escalate, .. } => {
-            command(argv, escalate.as_deref(), case, known).map(Some)
+            let (verdict, by) = command(argv, escalate.as_deref(), case, known)?;
+            known.by = by;
+            Ok(Some(verdict))
         }
     }
 }
@@ -180,7 +174,7 @@ fn command(
     escalate: Option<&str>,
     case: &Case,
     known: &Known,
-) -> Result<Verdict, String> {
+) -> Result<(Verdict, Option<Ruling>), String> {
     use ApprovalPolicy::{Granular, Never, OnRequest, Untrusted};
     let open = is_open(case);
     let judgement = known.judgement.as_ref().ok_or("the command was not classified")?;
@@ -200,26 +194,29 @@ fn command(
     };
     if let Some(rule) = &known.asked {
         let why = rule.reason.as_deref().unwrap_or("a rule asks about it");
+        let reason = rule.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         let place = format!("{}:{}", rule.file.display(), rule.line);
-        return Ok(match &case.approval {
+        let verdict = match &case.approval {
             Never => Verdict::Deny(format!(
-                "refused: a rule ({place}) asks about it, and nobody can be asked: {why}"
+                "refused: a rule ({place}) asks about it, and nobody can be asked{reason}"
             )),
             Granular(granular) if !granular.rules => Verdict::Deny(format!(
-                "refused: what rules ask about is refused here ({place}): {why}"
+                "refused: what rules ask about is refused here ({place}){reason}"
             )),
             _ => ask(why),
-        });
+        };
+        return Ok((verdict, Some(rule.clone())));
     }
+    let allowing = || known.findings.iter().find_map(|finding| finding.rule.clone());
     match known.allowed {
         // A rule says where as well.
-        Some(Where::Outside) if !open => return Ok(Verdict::AllowOutside),
-        Some(_) if !leaves_sandbox => return Ok(Verdict::Allow),
+        Some(Where::Outside) if !open => return Ok((Verdict::AllowOutside, allowing())),
+        Some(_) if !leaves_sandbox => return Ok((Verdict::Allow, allowing())),
         _ => {}
     }
     if leaves_sandbox {
         let why = escalate.unwrap_or("it would run without the sandbox");
-        return Ok(match &case.approval {
+        let verdict = match &case.approval {
             Never => Verdict::Deny(
                 "refused: nobody can be asked (approval_policy is never), so nothing leaves the \
                  sandbox. Do it inside, or report what is missing."
@@ -229,13 +226,14 @@ fn command(
                 Verdict::Deny("refused: leaving the sandbox is not asked about here".to_owned())
             }
             _ => ask(why),
-        });
+        };
+        return Ok((verdict, None));
     }
     let worst = judgement.parts.iter().find(|part| part.class == judgement.class);
     let said = |part: &Part| format!("`{}`: {}", short(&part.text), part.why);
     let why = worst.map_or_else(String::new, said);
     let lost = judgement.parts.iter().find(|part| part.destroys);
-    Ok(match (&case.approval, judgement.class) {
+    let verdict = match (&case.approval, judgement.class) {
         (Untrusted, _) => ask(&format!("{why} (approval_policy is untrusted)")),
         // The sandbox holds what reaches beyond it, but not what takes the project's own files away.
         // Whoever gave full access and wants no questions gets none.
@@ -250,7 +248,8 @@ fn command(
         (OnRequest | Granular(_), Class::Dangerous) => ask(&why),
         (OnRequest | Granular(_), _) if !judgement.parsed => ask(&why),
         (OnRequest | Granular(_), _) => Verdict::Allow,
-    })
+    };
+    Ok((verdict, None))
 }
 
 fn short(text: &str) -> String {

@@ -48,7 +48,7 @@ pub(crate) enum Command {
     /// Run one task without a terminal: troupe exec "fix the failing test"
     #[command(visible_alias = "e")]
     Exec(Box<ExecArgs>),
-    /// List sessions, or show one
+    /// List, show and remove sessions
     Sessions {
         #[command(flatten)]
         config: ConfigArgs,
@@ -206,12 +206,97 @@ pub(crate) enum SessionsCommand {
     },
     /// Show what happened in a session
     Show {
-        /// The session's id; its first characters are enough
-        session: String,
+        #[command(flatten)]
+        which: WhichSession,
         /// As JSON lines
         #[arg(long)]
         json: bool,
     },
+    /// Remove sessions: their logs, outputs and all that is kept of them
+    #[command(after_help = "\
+A session that a process has open is never removed; one whose last turn was interrupted only with
+--force. Exit codes: 0 all are removed; 2 usage; 3 no such session; 9 not all are removed.")]
+    Rm(SessionsRmArgs),
+    /// Remove old sessions: troupe sessions prune --older-than 30d
+    #[command(after_help = "\
+With both --older-than and --keep, a session is removed only if both say so. Sessions that are open
+or whose last turn was interrupted stay. Exit codes: 0 done; 2 usage; 9 a file cannot be removed.")]
+    Prune(SessionsPruneArgs),
+}
+
+/// The session that a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct WhichSession {
+    /// The session: its id, or a piece of it that no other session has
+    #[arg(value_name = "SESSION", required_unless_present = "last")]
+    pub(crate) session: Option<String>,
+    #[command(flatten)]
+    pub(crate) last: LastSession,
+}
+
+/// The latest session.
+#[derive(Debug, Args)]
+pub(crate) struct LastSession {
+    /// The latest session of this directory
+    #[arg(long)]
+    pub(crate) last: bool,
+    /// With --last: of any directory
+    #[arg(long, requires = "last")]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsRmArgs {
+    /// The sessions: their ids, or pieces that no other session has
+    #[arg(value_name = "SESSION", required_unless_present = "last")]
+    pub(crate) sessions: Vec<String>,
+    #[command(flatten)]
+    pub(crate) last: LastSession,
+    /// Also one whose last turn was interrupted
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// As JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionsPruneArgs {
+    /// Those that were not used for so long: a number with min, h, d or w
+    #[arg(long, value_name = "AGE", value_parser = age, required_unless_present = "keep")]
+    pub(crate) older_than: Option<std::time::Duration>,
+    /// All but the latest so many
+    #[arg(long, value_name = "N")]
+    pub(crate) keep: Option<usize>,
+    /// Only those of this directory
+    #[arg(long)]
+    pub(crate) here: bool,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// As JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// An age such as `30d`.
+fn age(text: &str) -> Result<std::time::Duration, String> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let seconds = match unit.trim() {
+        "min" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 604_800,
+        _ => return Err("give a number with a unit: 90min, 12h, 30d or 8w".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "give a number, such as 30d".to_owned())?;
+    let seconds = number.checked_mul(seconds).ok_or("that is too long")?;
+    Ok(std::time::Duration::from_secs(seconds))
 }
 
 #[derive(Debug, Args)]
@@ -297,10 +382,26 @@ pub(crate) enum PolicyCommand {
     Replay(PolicyReplayArgs),
 }
 
+/// The front end that a policy's answer is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FrontEnd {
+    /// `troupe exec`: nobody can be asked
+    #[default]
+    Exec,
+    /// One that asks a person, by `approval_policy`
+    Interactive,
+}
+
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 it may run (allow); 11 it may not (deny); 13 a person is asked (ask); 3 the rules or
+the configuration cannot be used, so nothing may run; 2 usage.")]
 pub(crate) struct PolicyCheckArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+    /// Answer as this front end would decide
+    #[arg(long = "for", value_enum, value_name = "FRONT_END", default_value = "exec")]
+    pub(crate) front_end: FrontEnd,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -325,8 +426,11 @@ pub(crate) struct PolicyCheckArgs {
 pub(crate) struct PolicyReplayArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// The session
-    pub(crate) session: String,
+    /// Answer as this front end would decide
+    #[arg(long = "for", value_enum, value_name = "FRONT_END", default_value = "exec")]
+    pub(crate) front_end: FrontEnd,
+    #[command(flatten)]
+    pub(crate) which: WhichSession,
     /// A further rule: a file, or the text of a rule such as `prefix = ["git"]; decision = "allow"`
     #[arg(long, value_name = "RULE")]
     pub(crate) rule: Vec<String>,

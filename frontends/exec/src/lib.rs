@@ -22,7 +22,7 @@ pub use exit::{EXIT_CODES, code_of, exit_code, message_of};
 pub use human::{HumanEvents, HumanOptions};
 pub use json::JsonEvents;
 pub use prompt::{Input, PromptError, content, prompt_text};
-pub use sessions::{Transcript, summary_json, table};
+pub use sessions::{Listed, Transcript, age, first_words, row, size, summary_json, table};
 pub use signal::{Signals, signalled};
 pub use sink::Sink;
 pub use text::clean;

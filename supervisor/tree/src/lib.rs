@@ -27,7 +27,8 @@ pub use troupe_messages::ReplayLine;
 pub use troupe_patch::Recovered;
 pub use troupe_providers::{Found, Http, HttpOptions, LOCAL_SERVERS, discover};
 pub use troupe_recorder::{
-    HookAction, LogHook, LogPath, LogPoint, LogReader, SessionSummary, list_sessions,
+    HookAction, LogHook, LogPath, LogPoint, LogReader, Removal, RemoveRules, SessionSummary,
+    ShortIds, finish_removals, list_sessions, matching, remove_session, session_ids, stored_bytes,
 };
 pub use troupe_sandbox::{raise_fd_limit, run_if_launcher};
 /// What decides on what may run.

@@ -1,7 +1,7 @@
 //! `troupe policy`: what would become of commands, and where rules come from.
 
 use crate::{
-    args::{ConfigArgs, PolicyCheckArgs, PolicyCommand, PolicyReplayArgs},
+    args::{ConfigArgs, FrontEnd, PolicyCheckArgs, PolicyCommand, PolicyReplayArgs},
     commands::sessions,
     errors::{CliError, CliResult},
     output, setup,
@@ -13,9 +13,13 @@ use std::{
 };
 use troupe::{
     LogPath, LogReader, ReplayLine, pipeline,
-    policy::{Case, Finding, Pipeline, Question, Report, RuleBook, Verdict, import_codex, suggest},
+    policy::{
+        Case, Finding, Pipeline, Question, Report, RuleBook, Ruling, Verdict, import_codex, suggest,
+    },
 };
-use troupe_types::{CallDetail, Record, SessionSettings};
+use troupe_config::toml_list;
+use troupe_exec::exit_code;
+use troupe_types::{ApprovalPolicy, CallDetail, ErrorClass, Record, SessionSettings};
 
 pub(crate) fn run(command: PolicyCommand, before: &ConfigArgs) -> CliResult {
     match command {
@@ -31,10 +35,14 @@ pub(crate) fn run(command: PolicyCommand, before: &ConfigArgs) -> CliResult {
     }
 }
 
+/// The exit code of a question that a person has to answer.
+const ASK: u8 = 13;
+
 fn check(args: &PolicyCheckArgs, config: &ConfigArgs) -> CliResult {
     let cwd = setup::working_directory(args.cd.as_deref())?;
     let flags = args.sandbox.map(|mode| format!("sandbox_mode={}", setup::mode_name(mode)));
-    let (settings, pipeline) = prepare(config, &cwd, flags.into_iter().collect())?;
+    let (mut settings, pipeline) = prepare(config, &cwd, flags.into_iter().collect())?;
+    settings.approval = approval(args.front_end, &settings);
     // One word is a script, as the model writes it.
     let argv = match args.command.as_slice() {
         [script] => vec![shell(), "-c".to_owned(), script.clone()],
@@ -44,21 +52,60 @@ fn check(args: &PolicyCheckArgs, config: &ConfigArgs) -> CliResult {
     let question = Question::Command { argv, cwd: cwd.clone(), escalate };
     let report = pipeline.judge(&case(&settings, question));
     if args.json {
-        output::line(&to_json(&report).to_string());
-        return Ok(ExitCode::SUCCESS);
+        output::line(&to_json(&report, args.front_end, &settings).to_string());
+    } else {
+        tell(&report, args, &settings);
     }
+    Ok(ExitCode::from(match (&report.verdict, pipeline.unusable()) {
+        (_, Some(_)) => exit_code(ErrorClass::Config),
+        (Verdict::Allow | Verdict::AllowOutside, None) => 0,
+        (Verdict::Ask(_), None) => ASK,
+        (Verdict::Deny(_), None) => exit_code(ErrorClass::Denied),
+    }))
+}
+
+fn tell(report: &Report, args: &PolicyCheckArgs, settings: &SessionSettings) {
     let (verdict, reason) = verdict(&report.verdict);
-    let class = report.class.map_or("", class_name);
-    output::line(&format!("{verdict}: {class}, {} (decided by: {})", place(&report), report.stage));
+    let what = match (report.class, place(report)) {
+        (Some(class), Some(place)) => format!("{}, {place}", class_name(class)),
+        (Some(class), None) => class_name(class).to_owned(),
+        (None, _) => "nothing may run".to_owned(),
+    };
+    let by = match &report.rule {
+        Some(rule) => format!("rule {}:{}", rule.file.display(), rule.line),
+        None => report.stage.to_owned(),
+    };
+    output::line(&format!("{verdict}: {what} (decided by: {by})"));
     if !reason.is_empty() {
         output::line(&reason);
     }
     if args.explain {
-        for finding in shown(&report) {
+        for finding in shown(report) {
             output::line(&format!("  {}", explained(finding)));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    output::line(&answered_for(args.front_end, settings));
+}
+
+/// The approval policy as a front end has it.
+fn approval(front_end: FrontEnd, settings: &SessionSettings) -> ApprovalPolicy {
+    match front_end {
+        FrontEnd::Exec => ApprovalPolicy::Never,
+        FrontEnd::Interactive => settings.approval.clone(),
+    }
+}
+
+/// What an answer holds for.
+fn answered_for(front_end: FrontEnd, settings: &SessionSettings) -> String {
+    let mode = setup::mode_text(settings.sandbox.mode);
+    match front_end {
+        FrontEnd::Exec => format!("for: troupe exec, where nobody can be asked; sandbox {mode}"),
+        FrontEnd::Interactive => format!(
+            "for: a front end that can ask, approval_policy {}; sandbox {mode}. `troupe exec` asks \
+             nobody: --for exec",
+            settings.approval.name()
+        ),
+    }
 }
 
 /// The shell that commands of the model's run in.
@@ -96,13 +143,15 @@ fn verdict(verdict: &Verdict) -> (&'static str, String) {
     }
 }
 
-fn place(report: &Report) -> &'static str {
+/// Where it runs, if it may.
+fn place(report: &Report) -> Option<&'static str> {
     let outside = match &report.verdict {
         Verdict::AllowOutside => true,
         Verdict::Ask(ask) => ask.leaves_sandbox,
-        Verdict::Allow | Verdict::Deny(_) => false,
+        Verdict::Allow => false,
+        Verdict::Deny(_) => return None,
     };
-    if outside { "outside" } else { "sandbox" }
+    Some(if outside { "outside" } else { "sandbox" })
 }
 
 fn class_name(class: troupe::policy::Class) -> &'static str {
@@ -137,7 +186,7 @@ fn explained(finding: &Finding) -> String {
     text
 }
 
-fn to_json(report: &Report) -> Value {
+fn to_json(report: &Report, front_end: FrontEnd, settings: &SessionSettings) -> Value {
     let (verdict, reason) = verdict(&report.verdict);
     let part = |finding: &Finding| {
         let part = &finding.part;
@@ -148,13 +197,7 @@ fn to_json(report: &Report) -> Value {
             "class": part.class,
             "why": part.why,
             "program": part.program,
-            "rule": finding.rule.as_ref().map(|rule| json!({
-                "decision": rule.decision,
-                "where": rule.place,
-                "reason": rule.reason,
-                "file": rule.file,
-                "line": rule.line,
-            })),
+            "rule": finding.rule.as_ref().map(rule_json),
         })
     };
     json!({
@@ -163,9 +206,30 @@ fn to_json(report: &Report) -> Value {
         "where": place(report),
         "reason": reason,
         "decided_by": report.stage,
+        "rule": report.rule.as_ref().map(rule_json),
+        "for": front_end_name(front_end),
+        "approval_policy": settings.approval.name(),
+        "sandbox_mode": setup::mode_text(settings.sandbox.mode),
         "parsed": report.parsed,
         "parts": shown(report).iter().map(part).collect::<Vec<_>>(),
     })
+}
+
+fn rule_json(rule: &Ruling) -> Value {
+    json!({
+        "decision": rule.decision,
+        "where": rule.place,
+        "reason": rule.reason,
+        "file": rule.file,
+        "line": rule.line,
+    })
+}
+
+fn front_end_name(front_end: FrontEnd) -> &'static str {
+    match front_end {
+        FrontEnd::Exec => "exec",
+        FrontEnd::Interactive => "interactive",
+    }
 }
 
 fn import(file: &Path) -> CliResult {
@@ -186,11 +250,16 @@ fn import(file: &Path) -> CliResult {
 
 fn replay(args: &PolicyReplayArgs, config: &ConfigArgs) -> CliResult {
     let cwd = setup::working_directory(None)?;
-    let (settings, now) = prepare(config, &cwd, Vec::new())?;
+    let (asking, now) = prepare(config, &cwd, Vec::new())?;
+    if let Some(error) = now.unusable() {
+        return Err(CliError::config(format!("the rules cannot be used: {error}")));
+    }
+    let settings =
+        SessionSettings { approval: approval(args.front_end, &asking), ..asking.clone() };
     let then = with_rules(&now, &args.rule)?;
     let places = setup::places(config)?;
     let dir = &places.sessions_dir;
-    let id = sessions::find(dir, &args.session)?;
+    let id = sessions::which(dir, &args.which)?;
     let failed = |error: std::io::Error| {
         CliError::storage(format!("{} cannot be read: {error}", dir.display()))
     };
@@ -209,8 +278,11 @@ fn replay(args: &PolicyReplayArgs, config: &ConfigArgs) -> CliResult {
         let after = then.judge(&case(&settings, question()));
         let (was, is) = (verdict(&before.verdict).0, verdict(&after.verdict).0);
         let command = argv.last().map_or("", String::as_str);
-        if was == "ask" {
-            asked.push(before.findings.iter().map(|finding| finding.part.clone()).collect());
+        // What a person would be asked about; where nobody can be asked, it may be refused.
+        let question = now.judge(&case(&asking, question()));
+        let runs = matches!(before.verdict, Verdict::Allow | Verdict::AllowOutside);
+        if !runs && matches!(question.verdict, Verdict::Ask(_)) {
+            asked.push(question.findings.iter().map(|finding| finding.part.clone()).collect());
         }
         if args.json {
             output::line(&json!({ "command": command, "now": was, "then": is }).to_string());
@@ -219,10 +291,16 @@ fn replay(args: &PolicyReplayArgs, config: &ConfigArgs) -> CliResult {
             output::line(&format!("{change}: {}", command.lines().next().unwrap_or("")));
         }
     }
+    if !args.json {
+        output::error(&answered_for(args.front_end, &settings));
+    }
     if let (Some(found), false) = (suggest(&asked), args.json) {
         output::error(&format!(
-            "one rule would answer {} of the questions: prefix = {:?}, decision = \"allow\"",
-            found.answers, found.prefix
+            "one rule would answer {} of these. To allow them, add it to a file in {}:\n\n\
+             [[rule]]\nprefix = {}\ndecision = \"allow\"",
+            found.answers,
+            places.config_dir.join("rules").display(),
+            toml_list(&found.prefix)
         ));
     }
     Ok(ExitCode::SUCCESS)
@@ -239,7 +317,8 @@ fn with_rules(now: &Pipeline, rules: &[String]) -> Result<Pipeline, CliError> {
             (text, PathBuf::from(rule))
         } else {
             let lines = rule.split("; ").collect::<Vec<_>>().join("\n");
-            (format!("[[rule]]\n{lines}"), PathBuf::from("--rule"))
+            let head = if rule.trim_start().starts_with("[[rule]]") { "" } else { "[[rule]]\n" };
+            (format!("{head}{lines}"), PathBuf::from("--rule"))
         };
         book.add(&text, &file).map_err(|error| CliError::config(error.to_string()))?;
     }

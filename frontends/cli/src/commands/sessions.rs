@@ -1,4 +1,9 @@
-//! `troupe sessions`: what there is, and what happened in one.
+//! `troupe sessions`: what there is, what happened in one, and removing them.
+
+mod find;
+mod remove;
+
+pub(crate) use find::{find, which};
 
 use crate::{
     args::{ColorArg, ConfigArgs, SessionsCommand},
@@ -6,31 +11,51 @@ use crate::{
     output, setup,
 };
 use std::{path::Path, process::ExitCode};
-use troupe::{LogPath, LogReader, ReplayLine, list_sessions};
+use troupe::{
+    LogPath, LogReader, ReplayLine, SessionSummary, ShortIds, list_sessions, session_ids,
+    stored_bytes,
+};
+use troupe_exec::Listed;
 use troupe_types::SessionId;
 
 pub(crate) fn run(command: SessionsCommand, config: &ConfigArgs) -> CliResult {
-    let places = setup::places(config)?;
+    let dir = &setup::places(config)?.sessions_dir;
     match command {
-        SessionsCommand::List { json, limit, here } => {
-            list(&places.sessions_dir, json, limit, here)
-        }
-        SessionsCommand::Show { session, json } => show(&places.sessions_dir, &session, json),
+        SessionsCommand::List { json, limit, here } => list(dir, json, limit, here),
+        SessionsCommand::Show { which: named, json } => show(dir, which(dir, &named)?, json),
+        SessionsCommand::Rm(args) => remove::named(dir, &args),
+        SessionsCommand::Prune(args) => remove::prune(dir, &args),
     }
 }
 
+/// Why the folder of sessions, or a log in it, cannot be read.
 fn failed(dir: &Path, error: &std::io::Error) -> CliError {
     CliError::storage(format!("{} cannot be read: {error}", dir.display()))
 }
 
+/// Sessions, the latest first, as they are listed.
+fn listed(
+    dir: &Path,
+    limit: usize,
+    wanted: impl Fn(&SessionSummary) -> bool,
+) -> Result<Vec<Listed>, CliError> {
+    let found = list_sessions(dir, limit, wanted).map_err(|error| failed(dir, &error))?;
+    let short = ShortIds::new(&session_ids(dir).map_err(|error| failed(dir, &error))?);
+    let listed = found.into_iter().map(|summary| Listed {
+        short_id: short.of(summary.session),
+        stored: stored_bytes(&LogPath::new(dir, summary.session)),
+        summary,
+    });
+    Ok(listed.collect())
+}
+
 fn list(dir: &Path, json: bool, limit: usize, here: bool) -> CliResult {
     let cwd = if here { Some(setup::working_directory(None)?) } else { None };
-    let wanted =
-        |summary: &troupe::SessionSummary| cwd.as_ref().is_none_or(|cwd| summary.cwd == *cwd);
-    let found = list_sessions(dir, limit, wanted).map_err(|error| failed(dir, &error))?;
+    let found =
+        listed(dir, limit, |summary| cwd.as_ref().is_none_or(|cwd| summary.cwd == *cwd))?;
     if json {
-        for summary in &found {
-            output::line(&troupe_exec::summary_json(summary).to_string());
+        for one in &found {
+            output::line(&troupe_exec::summary_json(one).to_string());
         }
     } else if found.is_empty() {
         output::error(&format!("no sessions in {}", dir.display()));
@@ -40,32 +65,7 @@ fn list(dir: &Path, json: bool, limit: usize, here: bool) -> CliResult {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The session that `text` names: its id, or the beginning of just one.
-pub(crate) fn find(dir: &Path, text: &str) -> Result<SessionId, CliError> {
-    if let Ok(id) = text.parse::<SessionId>() {
-        return Ok(id);
-    }
-    let mut ids: Vec<SessionId> = std::fs::read_dir(dir)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".jsonl")?.parse().ok())
-        .filter(|id: &SessionId| id.to_string().starts_with(&text.to_lowercase()))
-        .collect();
-    match (ids.pop(), ids.is_empty()) {
-        (Some(id), true) => Ok(id),
-        (Some(_), false) => Err(CliError::config(format!(
-            "several sessions begin with `{text}`: give more of the id"
-        ))),
-        (None, _) => Err(CliError::config(format!(
-            "there is no session `{text}` in {}: `troupe sessions list` names those there are",
-            dir.display()
-        ))),
-    }
-}
-
-fn show(dir: &Path, session: &str, json: bool) -> CliResult {
-    let id = find(dir, session)?;
+fn show(dir: &Path, id: SessionId, json: bool) -> CliResult {
     let path = LogPath::new(dir, id);
     let reader = LogReader::open(&path).map_err(|error| failed(dir, &error))?;
     let Some(reader) = reader else {
