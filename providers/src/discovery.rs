@@ -19,7 +19,7 @@ const CONNECT: Duration = Duration::from_millis(300);
 const PROBE: Duration = Duration::from_secs(2);
 
 /// The largest list of models read, in bytes.
-const MAX_LIST: usize = 4 << 20;
+pub(crate) const MAX_LIST: usize = 4 << 20;
 
 /// A server that answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +74,13 @@ async fn models(endpoint: &Endpoint, http: &Http) -> Option<Vec<String>> {
             return None;
         }
     }
-    let list: List = serde_json::from_slice(&body).ok()?;
-    // Another program on the port may answer with any JSON.
+    list_of(&body)
+}
+
+/// The names in a list of models; `None` if it is something else: another program on the port may
+/// answer with any JSON.
+pub(crate) fn list_of(body: &[u8]) -> Option<Vec<String>> {
+    let list: List = serde_json::from_slice(body).ok()?;
     let models = list.data.or(list.models)?;
     Some(models.into_iter().filter_map(|model| model.id.or(model.name)).collect())
 }

@@ -5,6 +5,7 @@
 //! real servers send, not only what the specification says. No task is spawned and nothing is
 //! kept between requests but connections. Bounds: one event of a stream is at most 64 MiB.
 
+mod asked;
 mod calls;
 mod chat;
 mod client;
@@ -24,6 +25,7 @@ mod sse;
 #[cfg(test)]
 mod tests;
 
+pub use asked::{Asked, ask_for_models};
 pub use discovery::{Found, LOCAL_SERVERS, discover};
 pub use endpoint::{Endpoint, Secret, WireApi};
 pub use error::{ConnectError, ModelError, Retry, backoff, random};

@@ -39,7 +39,9 @@ pub(crate) fn rules(pipeline: &Pipeline, case: &Case, known: &mut Known) -> Said
     }
     if let Some(rules) = &pipeline.rules {
         books.push(rules.as_ref().map_err(|error| {
-            format!("the rules cannot be used, so nothing may run until they are corrected: {error}")
+            format!(
+                "the rules cannot be used, so nothing may run until they are corrected: {error}"
+            )
         })?);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();

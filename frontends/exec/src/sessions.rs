@@ -5,9 +5,7 @@ use crate::{
     text::clean,
 };
 use serde_json::{Value, json};
-use std::{
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use troupe::{
     SessionSummary,
     types::{Content, Event, Item, Line, Record},

@@ -25,7 +25,9 @@ pub use troupe_config as config;
 pub use troupe_kit::{Exit, Fault, Faults, Landed, LaneView, Moment, NodeView, Phase};
 pub use troupe_messages::ReplayLine;
 pub use troupe_patch::Recovered;
-pub use troupe_providers::{Found, Http, HttpOptions, LOCAL_SERVERS, discover};
+pub use troupe_providers::{
+    Asked, Endpoint, Found, Http, HttpOptions, LOCAL_SERVERS, ask_for_models, discover,
+};
 pub use troupe_recorder::{
     HookAction, LogHook, LogPath, LogPoint, LogReader, Removal, RemoveRules, SessionSummary,
     ShortIds, finish_removals, list_sessions, matching, remove_session, session_ids, stored_bytes,

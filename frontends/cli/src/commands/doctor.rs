@@ -1,5 +1,7 @@
 //! `troupe doctor`: what works here, what does not, and what helps.
 
+mod server;
+
 use crate::{
     args::ConfigArgs,
     errors::{CliError, CliResult},
@@ -36,30 +38,44 @@ struct Finding {
     what: &'static str,
     grade: Grade,
     text: String,
+    /// The case in one word, where programs may want to know.
+    state: Option<&'static str>,
 }
 
 pub(crate) fn run(config: &ConfigArgs, as_json: bool) -> CliResult {
     let mut findings = Vec::new();
-    let mut add = |what, grade, text: String| findings.push(Finding { what, grade, text });
+    let mut add =
+        |what, grade, text: String| findings.push(Finding { what, grade, text, state: None });
     add("version", Grade::Fine, format!("troupe {} on {}", env!("CARGO_PKG_VERSION"), system()));
     let cwd = setup::directory(None)?;
     match setup::read(config, &cwd, Vec::new()) {
         Err(error) => add("configuration", Grade::Wrong, error.message().into_owned()),
-        Ok(loaded) => look(&loaded, &cwd, &mut add),
+        Ok(loaded) => {
+            look(&loaded, &cwd, &mut add);
+            findings.extend(server::look(&loaded));
+        }
     }
-    let wrong = findings.iter().filter(|finding| finding.grade == Grade::Wrong).count();
-    for Finding { what, grade, text } in &findings {
+    for Finding { what, grade, text, state } in &findings {
         let line = if as_json {
-            json!({ "check": what, "grade": grade.name().to_lowercase(), "text": text }).to_string()
+            let mut line =
+                json!({ "check": what, "grade": grade.name().to_lowercase(), "text": text });
+            if let (Some(object), Some(state)) = (line.as_object_mut(), state) {
+                object.insert("state".to_owned(), (*state).into());
+            }
+            line.to_string()
         } else {
-            format!("{:<5} {what}: {text}", grade.name())
+            format!("{:<5} {what}: {}", grade.name(), text.replace('\n', "\n      "))
         };
         output::line(&line);
     }
-    if wrong == 0 {
-        return Ok(ExitCode::SUCCESS);
-    }
-    let message = format!("{wrong} of these need something done");
+    let wrong = findings.iter().filter(|finding| finding.grade == Grade::Wrong);
+    let mut wrong: Vec<&str> = wrong.map(|finding| finding.what).collect();
+    wrong.dedup();
+    let message = match wrong.as_slice() {
+        [] => return Ok(ExitCode::SUCCESS),
+        [one] => format!("one check needs attention: {one}"),
+        several => format!("{} checks need attention: {}", several.len(), several.join(", ")),
+    };
     Err(CliError::Failed(Failure { class: ErrorClass::Config, message }))
 }
 
@@ -80,35 +96,17 @@ fn look(loaded: &Loaded, cwd: &Path, add: &mut impl FnMut(&'static str, Grade, S
             add("sessions", Grade::Wrong, text);
         }
     }
-    provider(loaded, add);
     let pipeline = pipeline(loaded);
-    let requirements = pipeline.requirements.as_ref().and_then(|read| read.as_ref().err());
-    let rules = pipeline.rules.as_ref().and_then(|read| read.as_ref().err());
-    match requirements.or(rules) {
+    match pipeline.unusable() {
         None => add("rules", Grade::Fine, "they can be read".to_owned()),
         Some(error) => add("rules", Grade::Wrong, format!("nothing may run: {error}")),
     }
     sandbox(loaded, cwd, add);
     let broken_off = journals(Some(&places.sessions_dir));
     if std::fs::read_dir(broken_off).is_ok_and(|mut entries| entries.next().is_some()) {
-        let text = "one is under way, or was broken off: `troupe recover` takes it back";
+        let text =
+            "one is being applied, or a crash interrupted it: `troupe recover` takes it back";
         add("patches", Grade::Weaker, text.to_owned());
-    }
-}
-
-fn provider(loaded: &Loaded, add: &mut impl FnMut(&'static str, Grade, String)) {
-    let env = |name: &str| loaded.variable(name);
-    let Some(choice) = loaded.config.choose_provider(&env) else {
-        let text = "none is chosen and no key was found: set a key such as OPENAI_API_KEY, or \
-                    `model_provider`";
-        return add("provider", Grade::Wrong, text.to_owned());
-    };
-    match loaded.config.provider(&choice.id, &env) {
-        Ok(provider) => {
-            let text = format!("{} at {} ({})", choice.id, provider.base_url, choice.why);
-            add("provider", Grade::Fine, text);
-        }
-        Err(error) => add("provider", Grade::Wrong, error.to_string()),
     }
 }
 

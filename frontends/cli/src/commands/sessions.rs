@@ -51,8 +51,7 @@ fn listed(
 
 fn list(dir: &Path, json: bool, limit: usize, here: bool) -> CliResult {
     let cwd = if here { Some(setup::working_directory(None)?) } else { None };
-    let found =
-        listed(dir, limit, |summary| cwd.as_ref().is_none_or(|cwd| summary.cwd == *cwd))?;
+    let found = listed(dir, limit, |summary| cwd.as_ref().is_none_or(|cwd| summary.cwd == *cwd))?;
     if json {
         for one in &found {
             output::line(&troupe_exec::summary_json(one).to_string());

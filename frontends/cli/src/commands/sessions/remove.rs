@@ -42,9 +42,8 @@ pub(crate) fn named(dir: &Path, args: &SessionsRmArgs) -> CliResult {
 /// Removes sessions by their age and number.
 pub(crate) fn prune(dir: &Path, args: &SessionsPruneArgs) -> CliResult {
     let cwd = if args.here { Some(setup::working_directory(None)?) } else { None };
-    let all = listed(dir, usize::MAX, |summary| {
-        cwd.as_ref().is_none_or(|cwd| summary.cwd == *cwd)
-    })?;
+    let all =
+        listed(dir, usize::MAX, |summary| cwd.as_ref().is_none_or(|cwd| summary.cwd == *cwd))?;
     let now = SystemTime::now();
     let old = |listed: &Listed| {
         let age = now.duration_since(listed.summary.modified).unwrap_or_default();
