@@ -1,6 +1,6 @@
 //! What is wrong with the configuration, where, and what helps.
 
-use crate::secrets::may_hold_secrets;
+use crate::secrets::{looks_like_key, may_hold_secrets};
 use std::{fmt, ops::Range};
 
 /// A place in a source of settings.
@@ -36,6 +36,7 @@ impl Place {
         let excerpt = match line.split_once('=') {
             _ if may_hold_secrets(table.unwrap_or("")) => None,
             Some((name, _)) if may_hold_secrets(name) => None,
+            _ if looks_like_key(line) => None,
             // The rest of a text over several lines.
             None if !line.trim_start().starts_with('[') && column > 1 => None,
             _ => Some((line.replace(hidden, "\u{fffd}"), wide)),

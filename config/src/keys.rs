@@ -17,6 +17,10 @@ pub(crate) enum Form {
     Paths,
     /// A table of texts.
     Map,
+    /// The name of an environment variable.
+    Variable,
+    /// A table of names of environment variables.
+    Variables,
     /// One of the policies, or a table `granular`.
     Approval,
     /// Kept as it is.
@@ -57,7 +61,9 @@ const fn key(
 }
 
 use self::Who::{All, User};
-use Form::{Any, Approval, Choice, Flag, Map, Number, Path, Paths, Text, Texts};
+use Form::{
+    Any, Approval, Choice, Flag, Map, Number, Path, Paths, Text, Texts, Variable, Variables,
+};
 
 /// The table.
 pub(crate) const KEYS: &[Key] = &[
@@ -162,7 +168,7 @@ pub(crate) const KEYS: &[Key] = &[
         Texts,
         User,
         "[]",
-        "Hosts that commands reach, through a proxy, and no others: `example.com`, `*.example.com`, `10.0.0.0/8:5432`, `*`; ports 80 and 443 unless given: see sandbox.md.",
+        "Hosts that commands reach, through a proxy, and no others: `example.com`, `*.example.com`, `10.0.0.0/8:5432`, `*`; ports 80 and 443 unless given: see [sandbox.md](sandbox.md), or `troupe docs sandbox`.",
     ),
     key(
         "sandbox_deny_hosts",
@@ -176,7 +182,7 @@ pub(crate) const KEYS: &[Key] = &[
         Texts,
         User,
         "[]",
-        "Paths (absolute or `~/…`) and patterns (`**/*.pem`) that commands and tools must not read, beside those that are denied anyway: see sandbox.md.",
+        "Paths (absolute or `~/…`) and patterns (`**/*.pem`) that commands and tools must not read, beside those that are denied anyway: see [sandbox.md](sandbox.md), or `troupe docs sandbox`.",
     ),
     key(
         "sandbox_deny_read_only_listed",
@@ -232,7 +238,13 @@ pub(crate) const KEYS: &[Key] = &[
         "responses",
         "What it speaks.",
     ),
-    key("model_providers.*.env_key", Text, User, "", "The environment variable with its key."),
+    key(
+        "model_providers.*.env_key",
+        Variable,
+        User,
+        "",
+        "The environment variable with its key; never the key itself.",
+    ),
     key(
         "model_providers.*.env_key_instructions",
         Text,
@@ -257,7 +269,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("model_providers.*.http_headers", Map, User, "{}", "Further headers."),
     key(
         "model_providers.*.env_http_headers",
-        Map,
+        Variables,
         User,
         "{}",
         "Further headers whose values are in these environment variables.",
@@ -442,22 +454,8 @@ fn matches(pattern: &str, path: &[&str]) -> Match {
     match names.next() {
         None => Match::Whole,
         Some(_) => match KEYS.iter().find(|key| key.name == pattern).map(|key| key.form) {
-            Some(Map | Approval) => Match::Whole,
+            Some(Map | Variables | Approval) => Match::Whole,
             _ => Match::None,
         },
     }
-}
-
-/// The known name that is most like the last of `path`, in the same table.
-pub(crate) fn nearest(path: &[&str]) -> Option<String> {
-    let (last, parents) = path.split_last()?;
-    let candidates = KEYS.iter().filter_map(|key| {
-        let parts: Vec<&str> = key.name.split('.').collect();
-        let part = *parts.get(parents.len())?;
-        let same = parts.iter().zip(parents).all(|(part, name)| *part == "*" || part == name);
-        (same && !part.contains('*')).then_some(part)
-    });
-    let scored = candidates.map(|part| (strsim::jaro_winkler(last, part), part));
-    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
-    (best.0 > 0.8).then(|| parents.iter().copied().chain([best.1]).collect::<Vec<_>>().join("."))
 }

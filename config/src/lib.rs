@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod keys;
 mod load;
+mod meant;
 mod near;
 mod places;
 mod provider;

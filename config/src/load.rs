@@ -3,7 +3,10 @@
 use crate::{
     Config, ConfigError, Places,
     error::Place,
+    near::did_you_mean,
+    secrets::shown,
     source::{Leaf, Rules, Source, Warning, read_pair, read_text},
+    toml_text::toml_key,
 };
 use figment::{Figment, providers::Serialized};
 use std::{
@@ -135,17 +138,15 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
         let folder = places.config_file.parent().unwrap_or(&options.cwd);
         take(profile(&name, &profiles, Rules { folder, ..rules })?);
     }
-    let mut trusted = None;
-    for file in project_files(&options.cwd, &places) {
-        trusted = Some(trust);
-        if trust {
-            take(read_file(&file, Rules { project: true, ..rules })?);
-        } else {
-            let message = "these settings are not used: the project is not trusted. To trust it, \
-                 add [projects.\"PATH\"] trust_level = \"trusted\" to your own configuration";
-            let place = Place::named(file.display().to_string());
-            take(Source { warnings: vec![ConfigError::at(place, message)], leaves: Vec::new() });
+    let files = project_files(&options.cwd, &places);
+    let trusted = (!files.is_empty()).then_some(trust.is_trusted());
+    if trust.is_trusted() {
+        for file in &files {
+            take(read_file(file, Rules { project: true, ..rules })?);
         }
+    } else if let [file, more @ ..] = files.as_slice() {
+        let warning = not_trusted(file, more.len(), &trust, &options.cwd, &places);
+        take(Source { warnings: vec![warning], leaves: Vec::new() });
     }
     variables.into_iter().chain(overrides).for_each(&mut take);
     let Source { leaves, warnings } = all;
@@ -178,20 +179,79 @@ fn profile(name: &str, leaves: &[Leaf], rules: Rules<'_>) -> Result<Source, Conf
         source.warnings.append(&mut one.warnings);
         source.leaves.append(&mut one.leaves);
     }
-    if found { Ok(source) } else { Err(ConfigError::of(format!("there is no profile `{name}`"))) }
+    if found { Ok(source) } else { Err(no_profile(name, leaves)) }
+}
+
+fn no_profile(name: &str, leaves: &[Leaf]) -> ConfigError {
+    let mut names: Vec<&str> =
+        leaves.iter().filter_map(|leaf| leaf.path.get(1)).map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    let near = did_you_mean(name, names.iter().copied());
+    let near = if near.is_empty() { "." } else { &near };
+    let name = shown(name);
+    let list = if names.is_empty() {
+        format!("There are none: add the table [{}]", toml_key(&["profiles", &name]))
+    } else {
+        format!("There are: {}", names.join(", "))
+    };
+    ConfigError::of(format!("there is no profile `{name}`{near} {list}"))
+}
+
+/// Whether the project's settings are used, and where that is said.
+enum Trust {
+    Trusted,
+    /// Here it is said that they are not.
+    Untrusted(Place),
+    /// Nothing is said.
+    Unknown,
+}
+
+impl Trust {
+    fn is_trusted(&self) -> bool {
+        matches!(self, Self::Trusted)
+    }
 }
 
 /// Whether the user trusts the folder, or one it is in up to the root of its project: a clone inside
 /// a trusted folder is a project of its own.
-fn trust(user: &Source, cwd: &Path) -> bool {
+fn trust(user: &Source, cwd: &Path) -> Trust {
     let level = |folder: &Path| {
         let name = folder.to_str()?;
         let wanted = ["projects", name, "trust_level"];
         let leaf = user.leaves.iter().rev().find(|leaf| leaf.path == wanted)?;
-        Some(leaf.value.as_str() == Some("trusted"))
+        Some(match leaf.value.as_str() {
+            Some("trusted") => Trust::Trusted,
+            _ => Trust::Untrusted(leaf.place.clone()),
+        })
     };
     let own = project_folders(cwd).find_map(level);
-    own.or_else(|| level(&repository_of_worktree(project_root(cwd))?)).unwrap_or(false)
+    own.or_else(|| level(&repository_of_worktree(project_root(cwd))?)).unwrap_or(Trust::Unknown)
+}
+
+/// Says that a project's settings are not used, and what would have them used: lines that can be
+/// pasted as they stand.
+fn not_trusted(
+    file: &Path,
+    more: usize,
+    trust: &Trust,
+    cwd: &Path,
+    places: &Places,
+) -> ConfigError {
+    let more = if more == 0 { String::new() } else { format!(" (nor those of {more} more files)") };
+    let root = project_root(cwd);
+    let help = match (trust, root.to_str()) {
+        (Trust::Untrusted(place), _) => format!("{place} says `untrusted`"),
+        (_, None) => "its path is not UTF-8, so it cannot be named as trusted".to_owned(),
+        (_, Some(root)) => format!(
+            "the project is not trusted. If you trust it, add these lines to the end of {}:\n\n\
+             [{}]\ntrust_level = \"trusted\"\n",
+            places.config_file.display(),
+            toml_key(&["projects", root])
+        ),
+    };
+    let message = format!("these settings are not used{more}: {help}");
+    ConfigError::at(Place::named(file.display().to_string()), message)
 }
 
 /// The repository that a git work tree belongs to, if both say so: a folder alone could name any.
@@ -250,10 +310,10 @@ fn from_environment(
 }
 
 fn read_override(text: &str, rules: Rules<'_>) -> Result<Source, ConfigError> {
-    let place = Place::named(format!("-c {}", text.split('=').next().unwrap_or(text)));
+    let place = Place::named(format!("-c {}", shown(text.split('=').next().unwrap_or(text))));
     let Some((key, value)) = text.split_once('=') else {
         let message = "expected KEY=VALUE, for instance -c model=gpt-5.5";
-        return Err(ConfigError::at(Place::named(format!("-c {text}")), message));
+        return Err(ConfigError::at(Place::named(format!("-c {}", shown(text))), message));
     };
     let path = split_key(key.trim());
     let path: Vec<&str> = path.iter().map(String::as_str).collect();

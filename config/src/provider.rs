@@ -1,6 +1,9 @@
 //! Providers: the built-in ones, the user's, and which one is meant.
 
-use crate::{Config, ConfigError, config::expand_home, places::Env};
+use crate::{
+    Config, ConfigError, config::expand_home, near::did_you_mean, places::Env, secrets::shown,
+    toml_text::toml_key,
+};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
@@ -215,8 +218,11 @@ impl Config {
             {
                 provider.base_url = url;
             }
-            if provider.key.is_none() {
-                provider.key = read_key("CODEX_API_KEY", env);
+            if provider.key.is_none()
+                && let Some(key) = read_key("CODEX_API_KEY", env)
+            {
+                provider.key = Some(key);
+                provider.key_env = Some("CODEX_API_KEY".to_owned());
             }
         }
         if let (Some(name), None, false) =
@@ -237,12 +243,14 @@ impl Config {
             .map(|known| known.id)
             .chain(self.model_providers.keys().map(String::as_str))
             .collect();
-        let near = ids.iter().map(|known| (strsim::jaro_winkler(id, known), known));
-        let near = near.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|best| best.0 > 0.8);
-        let help = near.map_or(String::new(), |(_, known)| format!("; did you mean `{known}`?"));
+        let near = did_you_mean(id, ids.iter().copied());
+        let near = if near.is_empty() { ".".to_owned() } else { near };
         let message = format!(
-            "unknown provider `{id}`{help} There are {}; add others as [model_providers.{id}]",
-            ids.join(", ")
+            "unknown provider `{}`{near} There are {}. To add it, put this into your configuration, \
+             with its URL:\n\n[{}]\nbase_url = \"http://127.0.0.1:8080/v1\"\n",
+            shown(id),
+            ids.join(", "),
+            toml_key(&["model_providers", &shown(id)]),
         );
         ConfigError::of(message)
     }
@@ -263,7 +271,10 @@ fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<ProviderConf
     let base_url = table.base_url.clone().unwrap_or_default();
     let wire = table.wire_api.unwrap_or_default();
     if base_url.trim().is_empty() && wire != Wire::Rehearsal {
-        let message = format!("provider `{id}` has no URL: set model_providers.{id}.base_url");
+        let message = format!(
+            "provider `{id}` has no URL: set {}",
+            toml_key(&["model_providers", id, "base_url"])
+        );
         return Err(ConfigError::of(message));
     }
     let from_env = table.env_http_headers.iter().filter_map(|(header, variable)| {

@@ -3,6 +3,10 @@
 use crate::{
     error::{ConfigError, Place},
     keys::{self, Form, Key, Known, Who},
+    meant::{Meant, is_top_level, meant, nearest_table},
+    near::did_you_mean,
+    secrets::{is_variable_name, looks_like_key, shown},
+    toml_text::{toml_key, toml_string},
 };
 use std::{ops::Range, path::Path};
 use toml::{
@@ -61,11 +65,13 @@ pub(crate) fn read_pair(
     let mut source = Source::default();
     let plain = Value::String(text.to_owned());
     let value = match keys::look_up(path) {
-        Known::Key(Key { form: Form::Text | Form::Path, .. }) => {
+        Known::Key(Key { form: Form::Text | Form::Path | Form::Variable, .. }) => {
             // Quotes are allowed, and taken off.
             parse_value(text).filter(Value::is_str).unwrap_or(plain)
         }
-        Known::Key(Key { form: Form::Map, name, .. }) if name.split('.').count() < path.len() => {
+        Known::Key(Key { form: Form::Map | Form::Variables, name, .. })
+            if name.split('.').count() < path.len() =>
+        {
             parse_value(text).filter(Value::is_str).unwrap_or(plain)
         }
         _ => parse_value(text).unwrap_or(plain),
@@ -95,11 +101,19 @@ impl Reader<'_> {
         for (name, value) in table {
             path.push(name.get_ref().to_string());
             let names: Vec<&str> = path.iter().map(String::as_str).collect();
-            match (keys::look_up(&names), value.get_ref()) {
-                (Known::Table | Known::Key(Key { form: Form::Map, .. }), DeValue::Table(inner)) => {
-                    self.table(path, inner)?
+            let known = keys::look_up(&names);
+            self.misplaced(&names, &known, name.span());
+            match (known, value.get_ref()) {
+                (
+                    Known::Table | Known::Key(Key { form: Form::Map | Form::Variables, .. }),
+                    DeValue::Table(inner),
+                ) => self.table(path, inner)?,
+                (Known::Unknown, value) => {
+                    let table = matches!(value, DeValue::Table(_));
+                    let place = self.place(name.span());
+                    let heading = self.first_heading();
+                    unknown(place, &names, table, heading, self.rules, &mut self.source)?;
                 }
-                (Known::Unknown, _) => self.unknown(&names, name.span())?,
                 _ => {
                     let place = self.place(value.span());
                     let plain = plain(value);
@@ -111,27 +125,94 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn unknown(&mut self, names: &[&str], span: Range<usize>) -> Result<(), ConfigError> {
+    /// The line of the first table's heading, from 1.
+    fn first_heading(&self) -> Option<usize> {
+        let place = self.text.lines().position(|line| line.trim_start().starts_with('['))?;
+        Some(place + 1)
+    }
+
+    /// Warns of a setting below the heading of a table that takes any name.
+    fn misplaced(&mut self, names: &[&str], known: &Known, span: Range<usize>) {
+        let [.., last] = names else { return };
+        let takes_any = match known {
+            Known::Key(key) if names.len() > key.name.split('.').count() => true,
+            // What is below tables without effect is not looked at.
+            Known::Key(key) => key.form == Form::Any && key.meaning.is_empty(),
+            Known::Table | Known::Unknown => false,
+        };
+        if names.len() < 2 || !takes_any || !is_top_level(last) {
+            return;
+        }
+        let table = toml_key(&names[..names.len() - 1]);
+        let message = format!(
+            "`{last}` stands in the table [{table}], where it is not the setting of that name. If \
+             the setting is meant, move the line above the first table{}",
+            in_line(self.first_heading())
+        );
         let place = self.place(span);
-        unknown(place, names, self.rules, &mut self.source)
+        self.source.warnings.push(ConfigError::at(place, message));
     }
 }
 
+fn in_line(heading: Option<usize>) -> String {
+    heading.map_or(String::new(), |line| format!(" (line {line})"))
+}
+
+/// An unknown name: a warning, or an error where that is wanted. `heading` is the line of the first
+/// table's heading where the source is a file.
 fn unknown(
     place: Place,
     names: &[&str],
+    table: bool,
+    heading: Option<usize>,
     rules: Rules<'_>,
     source: &mut Source,
 ) -> Result<(), ConfigError> {
-    let name = names.join(".");
-    let help =
-        keys::nearest(names).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    let shown: Vec<_> = names.iter().map(|name| shown(name)).collect();
+    let name = toml_key(&shown);
+    let help = match meant(names, table) {
+        None => String::new(),
+        Some(Meant::Near(near) | Meant::Elsewhere(near)) => format!("; did you mean `{near}`?"),
+        Some(Meant::TopLevel(near)) => match (names, heading) {
+            ([parents @ .., _], Some(_)) if !parents.is_empty() => format!(
+                ": the line stands in the table [{}], and `{near}` belongs to none. Move it above \
+                 the first table{}",
+                toml_key(parents),
+                in_line(heading)
+            ),
+            _ => format!("; did you mean `{near}`?"),
+        },
+        Some(Meant::ProviderKey) => provider_key(names),
+    };
     let problem = ConfigError::at(place, format!("unknown setting `{name}`{help}"));
     if rules.strict {
         return Err(problem);
     }
     source.warnings.push(problem);
     Ok(())
+}
+
+/// Where a provider's key belongs.
+fn provider_key(names: &[&str]) -> String {
+    let (table, variable) = match names {
+        ["model_providers", id, _] => (toml_key(&["model_providers", *id]), variable_for(id)),
+        _ => ("model_providers.NAME".to_owned(), "MY_KEY".to_owned()),
+    };
+    format!(
+        ": a key does not belong into the file. Put it into an environment variable, and name that \
+         in [{table}]: env_key = {}",
+        toml_string(&variable)
+    )
+}
+
+/// A name of a variable for the key of a provider.
+fn variable_for(id: &str) -> String {
+    let name: String = id
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect();
+    let name = format!("{name}_API_KEY");
+    if is_variable_name(&name) { name } else { "MY_KEY".to_owned() }
 }
 
 fn check(
@@ -143,7 +224,9 @@ fn check(
 ) -> Result<(), ConfigError> {
     let key = match keys::look_up(path) {
         Known::Key(key) => key,
-        Known::Unknown => return unknown(place, path, rules, source),
+        Known::Unknown => {
+            return unknown(place, path, value.is_table(), None, rules, source);
+        }
         Known::Table => match value {
             // A table given as a value, for instance in `-c`.
             Value::Table(table) => {
@@ -154,7 +237,7 @@ fn check(
                 return Ok(());
             }
             _ => {
-                let message = format!("`{}` must be a table", path.join("."));
+                let message = format!("`{}` must be a table", toml_key(path));
                 return Err(ConfigError::at(place, message));
             }
         },
@@ -163,24 +246,30 @@ fn check(
         let message = format!(
             "`{}` is not taken from a project: it decides over credentials, commands or the \
              sandbox. Put it in your own configuration",
-            path.join(".")
+            toml_key(path)
         );
         source.warnings.push(ConfigError::at(place, message));
         return Ok(());
     }
     let whole = key.name.split('.').count() == path.len();
     if let Err(expected) = fits(key.form, &value, whole) {
-        let message = format!("`{}` must be {expected}", path.join("."));
+        let table = match path {
+            [name] if value.is_table() => nearest_table(name),
+            _ => None,
+        };
+        let help =
+            table.map_or(String::new(), |table| format!("; did you mean the table [{table}]?"));
+        let message = format!("`{}` must be {expected}{help}", toml_key(path));
         return Err(ConfigError::at(place, message));
     }
     if key.meaning.is_empty() {
-        let message = format!("`{}` has no effect in troupe so far", path.join("."));
+        let message = format!("`{}` has no effect in troupe so far", toml_key(path));
         source.warnings.push(ConfigError::at(place.clone(), message));
     }
     let path: Vec<String> = path.iter().map(|name| (*name).to_owned()).collect();
     match value {
         // Each entry has a place of its own, since sources are merged entry by entry.
-        Value::Table(table) if key.form == Form::Map => {
+        Value::Table(table) if matches!(key.form, Form::Map | Form::Variables) => {
             source.leaves.extend(table.into_iter().map(|(name, value)| Leaf {
                 path: path.iter().cloned().chain([name]).collect(),
                 value,
@@ -223,9 +312,23 @@ fn fits(form: Form, value: &Value, whole: bool) -> Result<(), String> {
         }
         Form::Map if value.is_str() => true,
         Form::Map => return Err(expected(Form::Text, value)),
+        Form::Variable => is_variable(value),
+        Form::Variables if whole => match value.as_table() {
+            Some(table) => match table.values().find(|value| !is_variable(value)) {
+                None => true,
+                Some(wrong) => return Err(expected(Form::Variable, wrong)),
+            },
+            None => false,
+        },
+        Form::Variables if is_variable(value) => true,
+        Form::Variables => return Err(expected(Form::Variable, value)),
         Form::Approval => return fits_approval(value, whole),
     };
     if fine { Ok(()) } else { Err(expected(form, value)) }
+}
+
+fn is_variable(value: &Value) -> bool {
+    value.as_str().is_some_and(is_variable_name)
 }
 
 fn expected(form: Form, value: &Value) -> String {
@@ -236,6 +339,17 @@ fn expected(form: Form, value: &Value) -> String {
         Form::Number { min, max } => format!("a whole number from {min} to {max}"),
         Form::Texts | Form::Paths => "a list of texts, such as [\"one\", \"other\"]".to_owned(),
         Form::Map => "a table of texts".to_owned(),
+        Form::Variables => "a table of names of environment variables".to_owned(),
+        // The value is not shown: it may be the secret.
+        Form::Variable if value.as_str().is_some_and(looks_like_key) => {
+            "the name of an environment variable, such as \"MY_KEY\"; what stands there looks like \
+             a key itself. Put the key into a variable, and the variable's name here"
+                .to_owned()
+        }
+        Form::Variable => {
+            "the name of an environment variable: letters, digits and _, such as \"MY_KEY\""
+                .to_owned()
+        }
         Form::Choice(choices) => one_of(choices, value),
         Form::Approval | Form::Any => one_of(POLICIES, value),
     }
@@ -271,11 +385,7 @@ fn fits_approval(value: &Value, whole: bool) -> Result<(), String> {
 
 fn one_of(choices: &[&str], value: &Value) -> String {
     let text = value.as_str().unwrap_or("");
-    let near = choices.iter().map(|choice| (strsim::jaro_winkler(text, choice), choice));
-    let near =
-        near.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(score, _)| *score > 0.7);
-    let help = near.map_or(String::new(), |(_, choice)| format!("; did you mean `{choice}`?"));
-    format!("one of {}{help}", choices.join(", "))
+    format!("one of {}{}", choices.join(", "), did_you_mean(text, choices.iter().copied()))
 }
 
 fn plain(value: &Spanned<DeValue<'_>>) -> Value {

@@ -1,5 +1,7 @@
 //! Sources, their order, their errors.
 
+mod hints;
+
 use crate::{ConfigError, LoadOptions, Loaded, SYSTEM_FILE, load, reference, show};
 use proptest::prelude::*;
 use std::{
@@ -143,7 +145,15 @@ fn a_profile_stands_between_the_user_and_the_project() {
     assert_eq!(config.model.as_deref(), Some("b"));
     assert!(config.sandbox_workspace_write.network_access);
     let wrong = Stage::new("profile = \"q\"\n");
-    assert_eq!(wrong.error(), "there is no profile `q`");
+    assert_eq!(
+        wrong.error(),
+        "there is no profile `q`. There are none: add the table [profiles.q]"
+    );
+    let wrong = Stage::new(
+        "profile = \"fst\"\n[profiles.fast]\nmodel = \"a\"\n[profiles.slow]\nmodel = \"b\"\n",
+    );
+    let said = "there is no profile `fst`; did you mean `fast`? There are: fast, slow";
+    assert_eq!(wrong.error(), said);
 }
 
 #[test]
@@ -242,7 +252,7 @@ fn what_is_shown_is_what_is_merged() {
     let headers = &loaded.config.model_providers["x"].http_headers;
     assert_eq!((headers["A"].as_str(), headers["B"].as_str()), ("1", "3"));
     let built_in = |line: &&str| !line.ends_with("# built in");
-    let shown = self::show(&loaded);
+    let shown = self::show(&loaded, true);
     let shown: Vec<&str> = shown.lines().filter(built_in).collect();
     insta::assert_snapshot!(stage.shown(&shown.join("\n")));
 }
@@ -338,7 +348,12 @@ fn a_provider_that_cannot_be_used_says_what_helps() {
     );
     let config = stage.load().unwrap().config;
     let error = |id: &str| config.provider(id, &|_| None).unwrap_err().to_string();
-    insta::assert_snapshot!(error("openia"), @"unknown provider `openia`; did you mean `openai`? There are openai, ollama, lmstudio, llamacpp, vllm, rehearsal, x, y; add others as [model_providers.openia]");
+    insta::assert_snapshot!(error("openia"), @r#"
+    unknown provider `openia`; did you mean `openai`? There are openai, ollama, lmstudio, llamacpp, vllm, rehearsal, x, y. To add it, put this into your configuration, with its URL:
+
+    [model_providers.openia]
+    base_url = "http://127.0.0.1:8080/v1"
+    "#);
     insta::assert_snapshot!(error("x"), @"the key of provider `x` is missing: set the environment variable X_KEY");
     insta::assert_snapshot!(error("y"), @"provider `y` has no URL: set model_providers.y.base_url");
     assert_eq!(config.choose_provider(&|_| None), None);
@@ -352,7 +367,7 @@ fn what_is_shown_names_origins_and_no_secret() {
         "model = \"m\"\n[model_providers.x]\nexperimental_bearer_token = \"s3cret\"\nhttp_headers = { Authorization = \"s3cret\", X-Team = \"a\" }\nenv_key = \"X_KEY\"\n",
     );
     stage.overrides = vec!["shell_environment_policy.set.API_TOKEN=s3cret"];
-    let shown = stage.shown(&show(&stage.load().unwrap()));
+    let shown = stage.shown(&show(&stage.load().unwrap(), true));
     assert!(!shown.contains("s3cret"), "{shown}");
     assert!(shown.contains("model = \"m\""), "{shown}");
     assert!(shown.contains("# /home/config.toml:1:9"), "{shown}");

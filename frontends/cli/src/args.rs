@@ -326,13 +326,16 @@ pub(crate) struct DemoArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print the effective settings and where each comes from
+    /// Print what you have set and where each value comes from, as TOML
     Show {
         #[command(flatten)]
         config: ConfigArgs,
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// Also what is built in
+        #[arg(long)]
+        all: bool,
     },
     /// Print every setting there is, as Markdown
     Reference,

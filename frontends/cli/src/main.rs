@@ -64,8 +64,8 @@ fn run(cli: Cli) -> CliResult {
             commands::top::run(&args, &config)
         }
         Command::Demo(args) => commands::demo::run(&args),
-        Command::Config { command: ConfigCommand::Show { config, json } } => {
-            commands::config::show(&before.and(config), json)
+        Command::Config { command: ConfigCommand::Show { config, json, all } } => {
+            commands::config::show(&before.and(config), json, all)
         }
         Command::Config { command: ConfigCommand::Reference } => Ok(commands::config::reference()),
         Command::Policy { command } => commands::policy::run(command, &before),
