@@ -55,7 +55,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SessionsCommand,
     },
-    /// Show the live tree of actors of running troupe processes
+    /// Print the live tree of actors of running troupe processes, once
     Top(TopArgs),
     /// Watch the agent fix a failing test, with a built-in model and a real sandbox
     Demo(DemoArgs),
@@ -77,7 +77,7 @@ pub(crate) enum Command {
         /// The patch; standard input if absent
         patch: Option<String>,
     },
-    /// Take back patches that were broken off by a crash. Done at each start as well
+    /// Take back patches that a crash interrupted. Done at each start as well
     Recover {
         #[command(flatten)]
         config: ConfigArgs,
@@ -92,6 +92,11 @@ pub(crate) enum Command {
         /// As JSON lines
         #[arg(long)]
         json: bool,
+    },
+    /// Print a page of the manual; without a topic, which there are
+    Docs {
+        /// The page, for instance exec
+        topic: Option<String>,
     },
     /// Print the completion script of a shell
     Completion {
@@ -130,7 +135,7 @@ pub(crate) enum SandboxArg {
 #[command(after_help = "\
 To go on with a session:  troupe exec resume SESSION_ID|--last [PROMPT]
 Standard input is read only if the prompt is absent or `-`, or with --stdin.
-Exit codes: 0 done; 2 usage; 3 configuration; others tell the class of failure, see docs/exec.md.")]
+Exit codes: 0 done; 2 usage; 3 configuration; others tell the class of failure: `troupe docs exec`.")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
@@ -303,7 +308,7 @@ fn age(text: &str) -> Result<std::time::Duration, String> {
 pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
-    /// Print once and end
+    /// Print once and end, which it does in any case so far
     #[arg(long)]
     pub(crate) once: bool,
     /// As JSON

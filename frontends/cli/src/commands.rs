@@ -4,6 +4,7 @@ pub(crate) mod apply_patch;
 pub(crate) mod completion;
 pub(crate) mod config;
 pub(crate) mod demo;
+pub(crate) mod docs;
 pub(crate) mod doctor;
 pub(crate) mod exec;
 pub(crate) mod grow_log;

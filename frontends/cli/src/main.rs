@@ -79,6 +79,7 @@ fn run(cli: Cli) -> CliResult {
         }
         Command::Recover { config, json } => commands::recover::run(&before.and(config), json),
         Command::Doctor { config, json } => commands::doctor::run(&before.and(config), json),
+        Command::Docs { topic } => commands::docs::run(topic.as_deref()),
         Command::Completion { shell } => {
             commands::completion::run(shell);
             Ok(ExitCode::SUCCESS)

@@ -16,11 +16,22 @@ use troupe::{
 };
 use troupe_types::SandboxMode;
 
-/// The remedies for a missing provider.
-const NO_PROVIDER: &str = "no provider of models is configured. Do one of these:
+/// The remedies for a missing provider; the lines can be added to the end of the file.
+fn no_provider(loaded: &Loaded, offer: &str) -> String {
+    format!(
+        "no provider of models is configured. Do one of these:
   - set OPENAI_API_KEY to use OpenAI
-  - name a provider: -c model_provider=… with [model_providers.…] in the configuration (docs/providers.md)
-  - use a model server on this machine: --oss";
+  - use a model server on this machine: --oss{offer}
+  - add your server to the end of {}, and choose it with -c model_provider=mine:
+
+[model_providers.mine]
+base_url = \"https://models.example.com/v1\"
+wire_api = \"chat\"
+env_key = \"MINE_API_KEY\"
+",
+        loaded.places.config_file.display()
+    )
+}
 
 /// The working directory of a session, which has to be text: it is noted.
 pub(crate) fn working_directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
@@ -98,7 +109,7 @@ pub(crate) async fn choose(
         return choose_local(loaded, local.or(config.oss_provider.as_deref()), setup).await;
     }
     let Some(choice) = config.choose_provider(&env) else {
-        return Err(CliError::config(format!("{NO_PROVIDER}{}", offer(setup).await)));
+        return Err(CliError::config(no_provider(loaded, &offer(setup).await)));
     };
     let failed = |error: troupe::config::ConfigError| CliError::config(error.to_string());
     let provider = config.provider(&choice.id, &env).map_err(failed)?;
@@ -169,7 +180,7 @@ async fn offer(setup: &Setup) -> String {
     let found = discover(&troupe::LOCAL_SERVERS, &Http::new(setup.http.clone())).await;
     match found.first() {
         Some(server) => {
-            format!("\n({} answers at {}: --oss would use it)", server.id, server.base_url)
+            format!(" ({} answers at {})", server.id, server.base_url)
         }
         None => String::new(),
     }

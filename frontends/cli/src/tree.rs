@@ -94,9 +94,9 @@ pub(crate) fn table(tree: &Value) -> String {
 
 fn collect<'a>(node: &'a Value, lead: &str, below: &str, rows: &mut Vec<(String, &'a Value)>) {
     let name = node["name"].as_str().unwrap_or("?");
-    // An id is long and says little here.
+    // The end of an id tells it from others, and names a session to other commands.
     let shown = match name.split_once(':') {
-        Some((kind, id)) if id.len() == 36 => format!("{kind}:{}…{}", &id[..8], &id[32..]),
+        Some((kind, id)) if id.len() == 36 => format!("{kind}:{}", id.get(30..).unwrap_or(id)),
         _ => name.to_owned(),
     };
     rows.push((format!("{lead}{shown}"), node));

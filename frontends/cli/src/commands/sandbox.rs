@@ -12,7 +12,7 @@ use troupe_sandbox::{
     Command, LaunchError, PROXY_ENV, ResolveError, Surveyor, child_env, enforcement, resolve,
     run_under,
 };
-use troupe_types::{ErrorClass, Failure, SandboxSettings};
+use troupe_types::{ErrorClass, Failure, SandboxMode, SandboxSettings};
 
 pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     let cwd = setup::directory(args.cd.as_deref())?;
@@ -58,8 +58,16 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     let env = child_env(&environment, std::env::vars_os(), &more);
     let command = Command { argv: args.command, env, cwd, terminal: false };
     let rules = Arc::new(hosts(&settings.sandbox)?);
+    let offline = profile.sandboxed && !profile.network && !profile.proxied;
     match run_under(command, profile, |listener| way_out(listener, rules)) {
-        Ok(exit) => Ok(ExitCode::from(u8::try_from(exit.shell_code()).unwrap_or(255))),
+        Ok(exit) => {
+            let code = exit.shell_code();
+            // Not where a signal ended it, or there was no such program.
+            if offline && (1..126).contains(&code) {
+                output::error(&network_is_off(&settings.sandbox));
+            }
+            Ok(ExitCode::from(u8::try_from(code).unwrap_or(255)))
+        }
         // As a shell would: there is no such program.
         Err(LaunchError::Program(text)) => {
             output::error(&format!("troupe sandbox: {text}"));
@@ -70,6 +78,16 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
             Err(CliError::Failed(Failure { class, message: error.to_string() }))
         }
     }
+}
+
+/// Said when a command failed without a network: whether it wanted one cannot be known.
+fn network_is_off(settings: &SandboxSettings) -> String {
+    let mode = if settings.mode == SandboxMode::ReadOnly { "-s workspace-write " } else { "" };
+    format!(
+        "troupe sandbox: the command failed, and the network is off in this sandbox. If that is \
+         why, allow the hosts it needs, -c 'sandbox_allow_hosts=[\"example.com\"]', or all, \
+         {mode}-c sandbox_workspace_write.network_access=true"
+    )
 }
 
 fn hosts(settings: &SandboxSettings) -> Result<Rules, CliError> {

@@ -14,9 +14,6 @@ use std::{fs, io, path::Path, process::ExitCode, time::Duration};
 const DEADLINE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &TopArgs, config: &crate::args::ConfigArgs) -> CliResult {
-    if !args.once {
-        return Err(CliError::Usage("only `troupe top --once` is there so far".to_owned()));
-    }
     let places = setup::places(config)?;
     let documents = ask_all(&places.runtime_dir, args.pid)?;
     if documents.is_empty() {
