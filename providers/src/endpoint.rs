@@ -132,7 +132,13 @@ impl Endpoint {
     /// The full name of one of this provider's configuration keys, for error texts.
     #[must_use]
     pub fn config_key(&self, key: &str) -> String {
-        format!("model_providers.{}.{key}", self.id)
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        if !self.id.is_empty() && self.id.chars().all(plain) {
+            format!("model_providers.{}.{key}", self.id)
+        } else {
+            // As it has to be written.
+            format!("model_providers.{:?}.{key}", self.id)
+        }
     }
 
     /// `text` without this endpoint's key, header values and query values.

@@ -119,12 +119,12 @@ pub fn remove_session(path: &LogPath, rules: RemoveRules) -> io::Result<Removal>
     Ok(Removal::Removed { bytes })
 }
 
-/// Finishes removals that a crash cut short, and returns their sessions. One that another process
-/// is at is left to it.
+/// Finishes removals that a crash cut short, and returns their sessions with how that went. One that
+/// another process is at is left to it.
 ///
 /// # Errors
-/// When the folder cannot be read, or a file cannot be removed.
-pub fn finish_removals(dir: &Path) -> io::Result<Vec<SessionId>> {
+/// When the folder cannot be read.
+pub fn finish_removals(dir: &Path) -> io::Result<Vec<(SessionId, io::Result<()>)>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -135,23 +135,32 @@ pub fn finish_removals(dir: &Path) -> io::Result<Vec<SessionId>> {
         let name = entry?.file_name();
         let id = name.to_str().and_then(|name| name.strip_suffix(".removing"));
         let Some(session) = id.and_then(|id| id.parse::<SessionId>().ok()) else { continue };
-        let path = LogPath::new(dir, session);
-        let Ok(meta) = fs::symlink_metadata(path.removing()) else { continue };
-        // A log under the old name would be another session's with these files.
-        if !meta.is_file() || fs::symlink_metadata(path.file()).is_ok() {
-            continue;
-        }
-        let file = match File::open(path.removing()) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if file.try_lock().is_ok() && same_file(&file, fs::symlink_metadata(path.removing())) {
-            clear(&path)?;
-            finished.push(session);
+        match finish(&LogPath::new(dir, session)) {
+            Ok(false) => {}
+            Ok(true) => finished.push((session, Ok(()))),
+            Err(error) => finished.push((session, Err(error))),
         }
     }
     Ok(finished)
+}
+
+/// Finishes one removal; `false` if it is not to be finished.
+fn finish(path: &LogPath) -> io::Result<bool> {
+    let left = path.removing();
+    // A log under the old name would be another session's with these files.
+    let plain = fs::symlink_metadata(&left).is_ok_and(|meta| meta.is_file());
+    if !plain || fs::symlink_metadata(path.file()).is_ok() {
+        return Ok(false);
+    }
+    let file = match File::open(&left) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if file.try_lock().is_err() || !same_file(&file, fs::symlink_metadata(&left)) {
+        return Ok(false);
+    }
+    clear(path).map(|()| true)
 }
 
 /// Removes what is left once the log has its other name, that name last.
@@ -361,11 +370,15 @@ mod tests {
         other.try_lock().unwrap();
         assert!(finish_removals(shelf.dir.path()).unwrap().is_empty());
         drop(other);
-        assert_eq!(finish_removals(shelf.dir.path()).unwrap(), [half.session()]);
+        let finish = || -> Vec<SessionId> {
+            let finished = finish_removals(shelf.dir.path()).unwrap().into_iter();
+            finished.map(|(session, done)| done.map(|()| session).unwrap()).collect()
+        };
+        assert_eq!(finish(), [half.session()]);
         assert_eq!(shelf.names().len(), 3);
         // With the files gone and only the name left, too.
         fs::write(half.removing(), "").unwrap();
-        assert_eq!(finish_removals(shelf.dir.path()).unwrap(), [half.session()]);
+        assert_eq!(finish(), [half.session()]);
         assert_eq!(shelf.names().len(), 3);
     }
 

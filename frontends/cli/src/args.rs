@@ -85,7 +85,8 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say what works here, what does not, and what helps
+    /// Say what works here, what does not, and what helps; asks the provider's server
+    #[command(after_help = "Exit codes: 0 nothing needs attention; 3 something does; 2 usage.")]
     Doctor {
         #[command(flatten)]
         config: ConfigArgs,
@@ -305,6 +306,7 @@ fn age(text: &str) -> Result<std::time::Duration, String> {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 printed; 1 no such process runs; 2 usage.")]
 pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,

@@ -7,7 +7,10 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (0, "the turn was completed"),
     (1, "an actor kept failing, or another fault of troupe's own"),
     (2, "the command line cannot be used"),
-    (3, "the configuration cannot be used, or there is no provider"),
+    (
+        3,
+        "the configuration, or what the command line names (a session, a folder, an image), cannot be used; or there is no provider",
+    ),
     (4, "the provider refused the credentials"),
     (5, "the provider cannot be reached, or its stream keeps breaking"),
     (6, "the provider limits the rate, or the quota is used up"),

@@ -7,7 +7,7 @@ use crate::{
     setup,
 };
 use std::path::Path;
-use troupe::{list_sessions, matching, session_ids};
+use troupe::{LogPath, list_sessions, matching, session_ids};
 use troupe_types::SessionId;
 
 /// Sessions that are named where a text means several.
@@ -30,6 +30,12 @@ pub(crate) fn find(dir: &Path, text: &str) -> Result<SessionId, CliError> {
              latest session"
                 .to_owned(),
         ));
+    }
+    // The others are not looked at where the id is whole.
+    if let Ok(id) = text.trim().parse::<SessionId>()
+        && LogPath::new(dir, id).file().is_file()
+    {
+        return Ok(id);
     }
     let ids = session_ids(dir).map_err(|error| failed(dir, &error))?;
     let found = matching(&ids, text);

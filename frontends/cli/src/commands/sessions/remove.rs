@@ -87,9 +87,13 @@ impl<'a> Sweep<'a> {
             return Ok(());
         }
         let finished = finish_removals(self.dir).map_err(|error| failed(self.dir, &error))?;
-        if !finished.is_empty() {
-            let count = finished.len();
-            output::error(&format!("an earlier removal is finished: {}", sessions(count)));
+        for (session, done) in finished {
+            output::error(&match done {
+                Ok(()) => format!("an earlier removal is finished: {session}"),
+                Err(error) => {
+                    format!("an earlier removal of {session} cannot be finished: {error}")
+                }
+            });
         }
         Ok(())
     }
