@@ -14,7 +14,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use toml::{Table, Value};
+use toml::{Table, Value, de::DeTable};
 
 /// Variables with our prefix that are no settings.
 const NOT_SETTINGS: [&str; 8] = [
@@ -229,6 +229,12 @@ fn trust(user: &Source, cwd: &Path) -> Trust {
     own.or_else(|| level(&repository_of_worktree(project_root(cwd))?)).unwrap_or(Trust::Unknown)
 }
 
+/// Whether lines can stand at the end of a file: below an inline table of that name they cannot.
+fn can_be_added(file: &Path, lines: &str) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    DeTable::parse(&format!("{text}\n{lines}")).is_ok()
+}
+
 /// Says that a project's settings are not used, and what would have them used: lines that can be
 /// pasted as they stand.
 fn not_trusted(
@@ -243,12 +249,17 @@ fn not_trusted(
     let help = match (trust, root.to_str()) {
         (Trust::Untrusted(place), _) => format!("{place} says `untrusted`"),
         (_, None) => "its path is not UTF-8, so it cannot be named as trusted".to_owned(),
-        (_, Some(root)) => format!(
-            "the project is not trusted. If you trust it, add these lines to the end of {}:\n\n\
-             [{}]\ntrust_level = \"trusted\"\n",
-            places.config_file.display(),
-            toml_key(&["projects", root])
-        ),
+        (_, Some(root)) => {
+            let lines = format!("[{}]\ntrust_level = \"trusted\"\n", toml_key(&["projects", root]));
+            let file = places.config_file.display();
+            let (what, lines) = if can_be_added(&places.config_file, &lines) {
+                (format!("add these lines to the end of {file}"), lines)
+            } else {
+                let entry = format!("{} = {{ trust_level = \"trusted\" }}\n", toml_key(&[root]));
+                (format!("add this entry to `projects` in {file}"), entry)
+            };
+            format!("the project is not trusted. If you trust it, {what}:\n\n{lines}")
+        }
     };
     let message = format!("these settings are not used{more}: {help}");
     ConfigError::at(Place::named(file.display().to_string()), message)

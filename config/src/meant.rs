@@ -76,7 +76,17 @@ pub(crate) fn meant(path: &[&str], table: bool) -> Option<Meant> {
         let name = toml_key(rest);
         return Some(if rest.len() == 1 { Meant::TopLevel(name) } else { Meant::Elsewhere(name) });
     }
+    if let ([], Some(known)) = (parents, flat(last)) {
+        return Some(Meant::Elsewhere(known.to_owned()));
+    }
     nearest(path, table).map(Meant::Near).or_else(|| elsewhere(last, parents))
+}
+
+/// The setting whose names are written with a `_` or `-` between them in place of the dot.
+fn flat(name: &str) -> Option<&'static str> {
+    let plain = |name: &str| name.replace(['.', '-'], "_");
+    let known = KEYS.iter().filter(|key| !key.meaning.is_empty() && key.name.contains('.'));
+    known.map(|key| key.name).find(|known| plain(known) == plain(name))
 }
 
 /// The known name that is most like the last of `path`, in the same table.

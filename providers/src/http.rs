@@ -117,7 +117,7 @@ fn read_ca(path: &std::path::Path) -> Result<Vec<Certificate>, ConnectError> {
 /// The URL, checked to be one that can be asked.
 pub(crate) fn parse_url(endpoint: &Endpoint, text: &str) -> Result<Url, ConnectError> {
     let fail = |cause: String| ConnectError::Url {
-        url: endpoint.redact(text),
+        url: without_login(&endpoint.redact(text)),
         cause,
         key: endpoint.url_key(),
     };
@@ -126,6 +126,16 @@ pub(crate) fn parse_url(endpoint: &Endpoint, text: &str) -> Result<Url, ConnectE
         return Err(fail("it must start with http:// or https://".to_owned()));
     }
     Ok(url)
+}
+
+/// A URL's text without the name and password of a user.
+fn without_login(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match host.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}{path}"),
+        None => text.to_owned(),
+    }
 }
 
 /// `{base_url}/{path}?{query}`. A base that was pasted with the last path on it is forgiven.

@@ -73,6 +73,17 @@ fn a_project_that_is_not_trusted_on_purpose_is_not_offered() {
 }
 
 #[test]
+fn an_entry_is_offered_where_a_table_cannot_be_added() {
+    let stage = Stage::new("projects = { \"/x\" = { trust_level = \"trusted\" } }\n");
+    stage.project("model = \"theirs\"\n");
+    let entry = pasted(&stage.load().unwrap().warnings[0].to_string());
+    let file = stage.folder.path().join("home/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(file, text.replace("{ \"/x\"", &format!("{{ {}, \"/x\"", entry.trim()))).unwrap();
+    assert_eq!(stage.load().unwrap().trusted, Some(true));
+}
+
+#[test]
 fn the_lines_that_add_a_provider_can_be_pasted() {
     for id in ["zzzz", "my server", "a.b", "q\"x"] {
         let stage = Stage::new("model = \"m\"\n");
@@ -117,6 +128,7 @@ fn what_was_meant_is_found_in_other_tables_too() {
     for (text, near) in [
         ("network_access = true", "sandbox_workspace_write.network_access"),
         ("writable_roots = []", "sandbox_workspace_write.writable_roots"),
+        ("sandbox_workspace_write_network_access = true", "sandbox_workspace_write.network_access"),
         ("env_key = \"X\"", "model_providers.NAME.env_key"),
         ("base_url = \"http://x\"", "model_providers.NAME.base_url"),
         ("[sandbox_workspace_writ]\nnetwork_access = true", "sandbox_workspace_write"),

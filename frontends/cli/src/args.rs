@@ -219,7 +219,7 @@ pub(crate) enum SessionsCommand {
         json: bool,
     },
     /// Remove sessions: their logs, outputs and all that is kept of them
-    #[command(after_help = "\
+    #[command(aliases = ["remove", "delete"], after_help = "\
 A session that a process has open is never removed; one whose last turn was interrupted only with
 --force. Exit codes: 0 all are removed; 2 usage; 3 no such session; 9 not all are removed.")]
     Rm(SessionsRmArgs),

@@ -8,10 +8,11 @@ use crate::{
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
+    time::Duration,
 };
 use troupe::{
-    Http, Setup,
-    config::{LoadOptions, Loaded, Places, load},
+    Asked, Http, Setup, ask_for_models,
+    config::{LoadOptions, Loaded, Places, load, shown_url},
     discover,
 };
 use troupe_types::SandboxMode;
@@ -116,7 +117,7 @@ pub(crate) async fn choose(
     let model = match (&config.model, provider.default_model) {
         (Some(model), _) => model.clone(),
         (None, Some(model)) => model.to_owned(),
-        (None, None) => only_model(&choice.id, &provider.base_url, setup).await?,
+        (None, None) => only_model(&choice.id, setup).await?,
     };
     Ok(Chosen {
         provider: choice.id,
@@ -148,7 +149,7 @@ async fn choose_local(
     let found = discover(&candidates, &Http::new(setup.http.clone())).await;
     let Some(server) = found.into_iter().next() else {
         let tried: Vec<String> =
-            candidates.iter().map(|(id, url)| format!("  {id}: {url}")).collect();
+            candidates.iter().map(|(id, url)| format!("  {id}: {}", shown_url(url))).collect();
         let message = format!(
             "no model server answers on this machine. Start one (`ollama serve`, LM Studio, `llama-server`); tried:\n{}",
             tried.join("\n")
@@ -164,12 +165,13 @@ async fn choose_local(
         (None, None) => {
             let text = format!(
                 "{} at {} has no model: pull one, or name it with -m",
-                server.id, server.base_url
+                server.id,
+                shown_url(&server.base_url)
             );
             return Err(CliError::config(text));
         }
     };
-    let why = format!("it answers at {}", server.base_url);
+    let why = format!("it answers at {}", shown_url(&server.base_url));
     let retries = retries.into_iter().find(|(id, _)| *id == server.id);
     let stream_retries = retries.map_or(0, |(_, retries)| retries);
     Ok(Chosen { provider: server.id, why, model, stream_retries })
@@ -186,17 +188,24 @@ async fn offer(setup: &Setup) -> String {
     }
 }
 
+/// How long a server has to name its models.
+const MODELS: Duration = Duration::from_secs(3);
+
 /// The one model of a server, where none is named.
-async fn only_model(id: &str, url: &str, setup: &Setup) -> Result<String, CliError> {
-    let found = discover(&[(id, url)], &Http::new(setup.http.clone())).await;
-    match found.first().map(|server| server.models.as_slice()) {
-        Some([model]) => Ok(model.clone()),
-        Some([]) | None => Err(CliError::config(format!(
+async fn only_model(id: &str, setup: &Setup) -> Result<String, CliError> {
+    let endpoint = setup.endpoint(id).map_err(CliError::config)?;
+    let asked = ask_for_models(&endpoint, &Http::new(setup.http.clone()), MODELS).await;
+    match asked {
+        Asked::Models(models) => match models.as_slice() {
+            [model] => Ok(model.clone()),
+            [] => Err(CliError::config(format!("provider `{id}` has no model: load one there"))),
+            models => Err(CliError::config(format!(
+                "provider `{id}` has several models, name one with -m: {}",
+                models.join(", ")
+            ))),
+        },
+        _ => Err(CliError::config(format!(
             "provider `{id}` needs a model: name it with -m or `model` in the configuration"
-        ))),
-        Some(models) => Err(CliError::config(format!(
-            "provider `{id}` has several models, name one with -m: {}",
-            models.join(", ")
         ))),
     }
 }

@@ -285,7 +285,9 @@ fn replay(args: &PolicyReplayArgs, config: &ConfigArgs) -> CliResult {
             asked.push(question.findings.iter().map(|finding| finding.part.clone()).collect());
         }
         if args.json {
-            output::line(&json!({ "command": command, "now": was, "then": is }).to_string());
+            let front_end = front_end_name(args.front_end);
+            let line = json!({ "command": command, "now": was, "then": is, "for": front_end });
+            output::line(&line.to_string());
         } else {
             let change = if was == is { was.to_owned() } else { format!("{was} → {is}") };
             output::line(&format!("{change}: {}", command.lines().next().unwrap_or("")));

@@ -1,4 +1,4 @@
-//! `troupe recover`: what was broken off is taken back.
+//! `troupe recover`: patches that a crash interrupted are taken back.
 
 use crate::{
     args::ConfigArgs,
@@ -21,7 +21,7 @@ pub(crate) fn run(config: &ConfigArgs, as_json: bool) -> CliResult {
         }
     }
     if found.is_empty() && !as_json {
-        output::line("nothing was broken off");
+        output::line("no patch was interrupted");
     }
     let class = ErrorClass::Storage;
     let unclear = found
@@ -48,20 +48,20 @@ fn list(paths: &[std::path::PathBuf]) -> String {
 fn text(one: &Recovered) -> String {
     match one {
         Recovered::TakenBack { paths } => {
-            format!("a patch was broken off half-way and has been taken back: {}", list(paths))
+            format!("a crash interrupted a patch; it has been taken back: {}", list(paths))
         }
         Recovered::Cleared => {
-            "a patch was broken off where nothing had to be taken back".to_owned()
+            "a crash interrupted a patch where nothing had to be taken back".to_owned()
         }
         Recovered::Conflict { paths, kept } => format!(
-            "a patch was broken off half-way; these files were changed since and are left as they \
+            "a crash interrupted a patch; these files were changed since and are left as they \
              are: {}. What was in them before the patch is in {}",
             list(paths),
             kept.display()
         ),
         Recovered::Failed { journal, why } => {
             format!(
-                "a patch was broken off and cannot be taken back ({}): {why}",
+                "a crash interrupted a patch, and it cannot be taken back ({}): {why}",
                 journal.display()
             )
         }

@@ -166,3 +166,17 @@ fn models_are_chosen_as_a_run_chooses_them() {
         assert_eq!(found["state"], state, "{found}");
     }
 }
+
+#[test]
+fn a_run_without_a_model_asks_for_the_list_with_its_key() {
+    let server = ModelServer::start(Script::always(say("hi")));
+    let config = format!(
+        "model_provider = \"mine\"\n[model_providers.mine]\nbase_url = \"{}\"\nenv_key = \"MINE_KEY\"\n",
+        server.url()
+    );
+    let stage = Stage::new().with_config(&config).with_env("MINE_KEY", KEY);
+    stage.troupe(["exec", "go"]).run().assert_success();
+    let asked = &server.all_requests()[0];
+    assert_eq!(asked.path, "/v1/models");
+    assert_eq!(asked.header("authorization"), Some(format!("Bearer {KEY}").as_str()));
+}
