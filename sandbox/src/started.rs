@@ -9,10 +9,10 @@ pub type Output = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A command that runs. Its whole tree is killed when all parts that know it are dropped.
 pub struct Started {
-    /// What it prints; on a terminal, everything.
-    pub stdout: Output,
-    /// What it prints about errors; on a terminal, only what the sandbox says itself.
-    pub stderr: Output,
+    /// What it prints, to either stream, in the order of its writes.
+    pub output: Output,
+    /// What the sandbox says about it: lines of text, none of them the command's.
+    pub notes: Output,
     /// What is typed, on a terminal.
     pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Resolves when the leader ends.

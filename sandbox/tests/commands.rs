@@ -97,14 +97,13 @@ impl Stage {
 
     async fn run_with(&self, profile: &Profile, cwd: &Path, script: &str) -> (Exit, String) {
         let started = self.launcher.launch(&shell(cwd, script), profile).await.unwrap();
-        let Started { stdout, stderr, exit, kill, .. } = started;
-        let (exit, out, err) = tokio::time::timeout(PATIENCE, async {
-            tokio::join!(exit, read(stdout), read(stderr))
-        })
-        .await
-        .unwrap();
+        let Started { output, notes, exit, kill, .. } = started;
+        let (exit, out, notes) =
+            tokio::time::timeout(PATIENCE, async { tokio::join!(exit, read(output), read(notes)) })
+                .await
+                .unwrap();
         kill();
-        (exit.exit, out + &err)
+        (exit.exit, out + &notes)
     }
 }
 
@@ -179,15 +178,15 @@ async fn shared_names(stage: &Stage) {
     let fifo = stage.folder.path().join("go");
     assert!(stage.run(SandboxMode::DangerFullAccess, "mkfifo ../go").await.0 == Exit::Code(0));
     let started = other.launch(&shell(&bare, script), &profile).await.unwrap();
-    let Started { mut stdout, stderr: _stderr, exit, kill, .. } = started;
-    stdout.read_exact(&mut [0; 3]).await.unwrap();
+    let Started { mut output, exit, kill, .. } = started;
+    output.read_exact(&mut [0; 3]).await.unwrap();
     // Resolved while the name is there; it is gone from that launcher's view when it has ended.
     let profile = stage.profile(SandboxMode::WorkspaceWrite, &bare);
     let (exit_here, out) = stage.run_with(&profile, &bare, "touch .git/config").await;
     assert_ne!(exit_here, Exit::Code(0), "{out}");
     fs::write(&fifo, "go\n").unwrap();
     assert_ne!(exit.await.exit, Exit::Code(0));
-    assert!(!read(stdout).await.contains("made"));
+    assert!(!read(output).await.contains("made"));
     drop(kill);
     until("no litter", || fs::read_dir(&bare).unwrap().count() == 0);
 }
@@ -280,8 +279,8 @@ async fn trees(stage: &Stage) {
         let profile = stage.profile(mode, &stage.work());
         let started =
             stage.launcher.launch(&shell(&stage.work(), &script), &profile).await.unwrap();
-        let Started { mut stdout, stderr: _stderr, exit, kill, .. } = started;
-        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        let Started { mut output, exit, kill, .. } = started;
+        output.read_exact(&mut [0; 3]).await.unwrap();
         until("they run", || running(&marker).len() >= 5);
         drop((exit, kill));
         until("they are gone", || running(&marker).is_empty());
@@ -293,7 +292,7 @@ async fn strays(stage: &Stage) {
         let profile = stage.profile(mode, &stage.work());
         let script = "sleep 300 & setsid sleep 300 & sleep 0.05";
         let started = stage.launcher.launch(&shell(&stage.work(), script), &profile).await.unwrap();
-        let Started { stdout: _stdout, stderr: _stderr, exit, kill, .. } = started;
+        let Started { output: _output, exit, kill, .. } = started;
         assert_eq!(exit.await.exit, Exit::Code(0));
         assert_eq!(kill(), 2, "{mode:?}");
     }
@@ -305,7 +304,7 @@ async fn dead_launcher(stage: &Stage) {
     let profile = stage.profile(SandboxMode::WorkspaceWrite, &stage.work());
     let started =
         stage.launcher.launch(&shell(&stage.work(), "sleep 300"), &profile).await.unwrap();
-    let Started { stdout: _stdout, stderr: _stderr, exit, kill: _kill, .. } = started;
+    let Started { output: _output, exit, kill: _kill, .. } = started;
     let killed = stage.run(SandboxMode::DangerFullAccess, &format!("kill -9 {first}")).await;
     let exit = tokio::time::timeout(PATIENCE, exit).await;
     assert_eq!(exit.map(|end| end.exit), Ok(Exit::Lost), "the kill ended with {killed:?}");
@@ -322,16 +321,16 @@ async fn terminals(stage: &Stage) {
         let mut command = shell(&stage.work(), script);
         command.terminal = true;
         let started = stage.launcher.launch(&command, &profile).await.unwrap();
-        let Started { mut stdout, input, exit, kill, .. } = started;
+        let Started { mut output, input, exit, kill, .. } = started;
         let mut input = input.unwrap();
         let talk = async {
-            let mut seen = read_until(&mut stdout, "24 80\r\n").await;
+            let mut seen = read_until(&mut output, "24 80\r\n").await;
             input.write_all(b"hello\n").await.unwrap();
-            seen += &read_until(&mut stdout, "ready\r\n").await;
+            seen += &read_until(&mut output, "ready\r\n").await;
             // What is typed is an interrupt for the terminal.
             input.write_all(b"\x03").await.unwrap();
             let end = exit.await;
-            (seen + &read(stdout).await, end.exit)
+            (seen + &read(output).await, end.exit)
         };
         let (seen, end) = tokio::time::timeout(PATIENCE, talk).await.unwrap();
         assert!(seen.contains("got hello\r\n") && seen.contains("caught"), "{mode:?}: {seen}");
@@ -356,9 +355,9 @@ async fn interrupts(stage: &Stage) {
         let profile = stage.profile(mode, &stage.work());
         let script = "trap 'exit 9' INT; echo up; while :; do sleep 0.01; done";
         let command = shell(&stage.work(), script);
-        let Started { mut stdout, stderr: _stderr, exit, kill: _kill, interrupt, .. } =
+        let Started { mut output, exit, kill: _kill, interrupt, .. } =
             stage.launcher.launch(&command, &profile).await.unwrap();
-        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        output.read_exact(&mut [0; 3]).await.unwrap();
         interrupt();
         let end = tokio::time::timeout(PATIENCE, exit).await.unwrap();
         assert_eq!(end.exit, Exit::Code(9), "{mode:?}");
@@ -396,8 +395,8 @@ async fn groups(stage: &Stage) {
         let script = "setsid sleep 300 & echo up; cat; sleep 300";
         let command = shell(&stage.work(), script);
         let started = launcher.launch(&command, &profile).await.unwrap();
-        let Started { mut stdout, stderr: _stderr, exit, kill, .. } = started;
-        stdout.read_exact(&mut [0; 3]).await.unwrap();
+        let Started { mut output, exit, kill, .. } = started;
+        output.read_exact(&mut [0; 3]).await.unwrap();
         assert_eq!(below(), 1, "{mode:?}: it has a group of its own");
         kill();
         drop(exit);

@@ -7,9 +7,6 @@ use troupe_types::{CallId, Outcome, ProcessEnded};
 
 type Cx = Context<ConversationMessage>;
 
-/// How an actor is said to have ended that was asked to.
-const ORDERLY: &str = "stopped";
-
 impl Conversation {
     /// Those that somebody holds, for a tool exec that may want one.
     pub(crate) fn background_processes(&self) -> Vec<BackgroundProcess> {
@@ -48,7 +45,7 @@ impl Conversation {
 
     /// Whoever held this call's process is gone, and the process with it: ended in good order with
     /// the session, or lost.
-    pub(crate) fn lose_process(&mut self, call: CallId, exit: &str, cx: &mut Cx) {
+    pub(crate) fn lose_process(&mut self, call: CallId, outcome: Outcome, cx: &mut Cx) {
         let Some(process) = self.state.core.background(call).filter(|process| !process.ended)
         else {
             return;
@@ -56,7 +53,7 @@ impl Conversation {
         let record = ProcessEnded {
             call,
             process: process.process,
-            outcome: if exit == ORDERLY { Outcome::Cancelled } else { Outcome::Lost },
+            outcome,
             exit_code: None,
             took_ms: 0,
             busy_ms: None,
@@ -70,7 +67,7 @@ impl Conversation {
         let gone: Vec<CallId> =
             all.map(|process| process.call).filter(|call| !self.tools.contains_key(call)).collect();
         for call in gone {
-            self.lose_process(call, "nobody holds it", cx);
+            self.lose_process(call, Outcome::Lost, cx);
         }
     }
 }

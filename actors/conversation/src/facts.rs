@@ -1,15 +1,15 @@
 //! Facts: what streams and tool execs report. A fact is stale when its request or call is no longer
 //! open; stale facts are dropped.
 
-use crate::{Conversation, append::After, context::cut_text, state::WEAKER};
-use troupe_kit::Context;
+use crate::{Conversation, append::After, context::cut_text};
+use troupe_kit::{Context, Exit};
 use troupe_messages::{
     ConversationMessage, Durability, Notify, StreamFact, StreamMessage, ToolFact, ToolMessage,
 };
 use troupe_types::{
-    ApprovalAsked, CallFinished, CallId, CallRequested, CallStarted, Channel, Content, ErrorClass,
-    Item, ItemCompleted, Level, Notice, Outcome, RequestFinished, RequestId, RequestOutcome,
-    TextPart, Usage,
+    ApprovalAsked, CallFinished, CallId, CallRequested, CallResult, CallStarted, Channel,
+    ErrorClass, Item, ItemCompleted, Level, Notice, Outcome, RequestFinished, RequestId,
+    RequestOutcome, SandboxWeaker, TextPart, Usage,
 };
 
 type Cx = Context<ConversationMessage>;
@@ -96,7 +96,7 @@ impl Conversation {
         }
     }
 
-    pub(crate) fn on_stream_gone(&mut self, request: RequestId, exit: &str, cx: &mut Cx) {
+    pub(crate) fn on_stream_gone(&mut self, request: RequestId, exit: &Exit, cx: &mut Cx) {
         if self.stream.as_ref().is_some_and(|(id, _)| *id == request) {
             self.stream = None;
         }
@@ -126,9 +126,8 @@ impl Conversation {
             return self.advance(cx);
         }
         if let ToolFact::Weaker(weaker) = fact {
-            let text = format!("{WEAKER}{}", weaker.join("; "));
-            if !self.state.core.is_warned(&text) {
-                self.append(Notice { level: Level::Warning, text }, cx);
+            if !self.state.core.is_warned(weaker) {
+                self.append(SandboxWeaker { ways: weaker.clone() }, cx);
             }
             return self.advance(cx);
         }
@@ -171,10 +170,11 @@ impl Conversation {
         self.advance(cx);
     }
 
-    pub(crate) fn on_tool_gone(&mut self, call: CallId, exit: &str, cx: &mut Cx) {
+    pub(crate) fn on_tool_gone(&mut self, call: CallId, exit: &Exit, cx: &mut Cx) {
         self.tools.remove(&call);
-        self.lose_call(call, exit, cx);
-        self.lose_process(call, exit, cx);
+        self.lose_call(call, &exit.to_string(), cx);
+        let outcome = if exit.is_normal() { Outcome::Cancelled } else { Outcome::Lost };
+        self.lose_process(call, outcome, cx);
         self.advance(cx);
     }
 
@@ -194,19 +194,9 @@ impl Conversation {
 
     /// Finishes a call that no tool exec will finish.
     pub(crate) fn finish_call(&mut self, call: CallId, outcome: Outcome, cx: &mut Cx) {
-        let text = match &outcome {
-            Outcome::Lost => {
-                "lost: the part of the host that ran this call failed while it was under way. It may \
-                 or may not have taken effect, and it was not repeated. Look before you go on."
-                    .to_owned()
-            }
-            Outcome::Failed(failure) => format!("failed: {}", failure.message),
-            Outcome::TimedOut => "aborted: the turn's time was up before it began".to_owned(),
-            Outcome::Completed | Outcome::Cancelled => "aborted by user".to_owned(),
-        };
         self.attempts.remove(&call);
-        let content = vec![Content::text(text)];
-        self.append(CallFinished { call, outcome, content, detail: None, took_ms: 0 }, cx);
+        let result = CallResult::Nothing;
+        self.append(CallFinished { call, outcome, result, detail: None, took_ms: 0 }, cx);
     }
 
     /// The marker came round: everything that actors of earlier incarnations said has been seen.

@@ -8,9 +8,9 @@ use crate::context::{Entry, Source};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, path::PathBuf};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Decision, Item, Level, Op, OpId,
-    OutputItem, Record, RequestId, RequestOutcome, SessionId, SessionSettings, Submission, TurnId,
-    Usage,
+    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, CommandEnd, ContextKind, Decision,
+    Item, Level, Op, OpId, OutputItem, Record, RequestId, RequestOutcome, SessionId,
+    SessionSettings, Submission, TurnId, Usage,
 };
 
 /// How many operations are remembered, so that sending one again changes nothing.
@@ -36,17 +36,14 @@ pub(crate) struct Core {
     /// Tokens in the context after the last answer, as the provider counts.
     pub(crate) context_tokens: u64,
     /// Texts of the host that stand in the context, by kind, hashed: what differs is said anew.
-    pub(crate) told: Vec<(String, u64)>,
+    pub(crate) told: Vec<(ContextKind, u64)>,
     /// Keys of what was approved for the session, the latest last.
     pub(crate) approved: VecDeque<String>,
     /// Processes that calls left in the background, the latest last.
     pub(crate) background: Vec<Background>,
     /// What was last said of a sandbox that is weaker than promised.
-    warned: Option<String>,
+    warned: Vec<String>,
 }
-
-/// How a warning about a weaker sandbox begins; it is said once in a session.
-pub(crate) const WEAKER: &str = "the sandbox is weaker here than its mode promises: ";
 
 /// A process that a call left in the background.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,15 +209,13 @@ impl State {
             }
             Record::RequestFinished(body) => self.on_request_finished(body),
             Record::Notice(body) => {
-                if body.text.starts_with(WEAKER) {
-                    self.core.warned = Some(body.text.clone());
-                }
                 if body.level == Level::Retry
                     && let Some(request) = self.core.turn.as_mut().and_then(|t| t.request.as_mut())
                 {
                     request.parts.clear();
                 }
             }
+            Record::SandboxWeaker(body) => self.core.warned.clone_from(&body.ways),
             Record::Compacted(_) => {
                 self.context.clear();
                 self.core.context_tokens = 0;
@@ -300,11 +295,10 @@ impl State {
             self.core.inbox.retain(|submission| submission.id != op);
         }
         if let Item::Context(item) = item {
-            let kind = format!("{:?}", item.kind);
             let hash = text_hash(&item.text);
-            match self.core.told.iter_mut().find(|(other, _)| *other == kind) {
+            match self.core.told.iter_mut().find(|(kind, _)| *kind == item.kind) {
                 Some(told) => told.1 = hash,
-                None => self.core.told.push((kind, hash)),
+                None => self.core.told.push((item.kind, hash)),
             }
         }
     }
@@ -347,7 +341,7 @@ impl State {
 
     /// The output of a finished call, as an item of the context.
     pub(crate) fn output(body: &troupe_types::CallFinished) -> OutputItem {
-        OutputItem { call: body.call, outcome: body.outcome.clone(), content: body.content.clone() }
+        OutputItem { call: body.call, outcome: body.outcome.clone(), content: body.for_model() }
     }
 }
 
@@ -405,8 +399,8 @@ impl Core {
     }
 
     fn keep_process(&mut self, body: &CallFinished) {
-        let Some(CallDetail::Command { argv, cwd, outside, background: Some(process), .. }) =
-            &body.detail
+        let Some(CallDetail::Command { argv, cwd, outside }) = &body.detail else { return };
+        let Some(CommandEnd::Running { process }) = body.result.command().map(|result| result.end)
         else {
             return;
         };
@@ -416,7 +410,7 @@ impl Core {
             self.background.remove(oldest);
         }
         self.background.push(Background {
-            process: *process,
+            process,
             call: body.call,
             command: argv.last().cloned().unwrap_or_default(),
             cwd: cwd.clone(),
@@ -426,8 +420,8 @@ impl Core {
     }
 
     /// Whether exactly this was said already.
-    pub(crate) fn is_warned(&self, text: &str) -> bool {
-        self.warned.as_deref() == Some(text)
+    pub(crate) fn is_warned(&self, ways: &[String]) -> bool {
+        self.warned == ways
     }
 
     /// Whether this call left a process in the background that is remembered.
@@ -449,9 +443,8 @@ impl Core {
     /// Whether this text of the host stands in the context already.
     pub(crate) fn was_told(&self, item: &Item) -> bool {
         let Item::Context(item) = item else { return false };
-        let kind = format!("{:?}", item.kind);
         let hash = text_hash(&item.text);
-        self.told.iter().any(|(other, told)| *other == kind && *told == hash)
+        self.told.iter().any(|(kind, told)| *kind == item.kind && *told == hash)
     }
 }
 

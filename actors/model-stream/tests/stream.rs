@@ -101,7 +101,7 @@ impl Stage {
                 ChildSpec::of::<ModelStream>("stream", &stream, args)
                     .restart(Restart::Temporary)
                     .on_exit(move |exit| {
-                        let exit = exit.to_string();
+                        let exit = exit.clone();
                         let _ = gone.tell_behind(ConversationMessage::StreamGone { request, exit });
                     })
                     .build(),

@@ -12,7 +12,7 @@ use troupe_sandbox::{
     Aftermath, Command, DenyRead, Ended, Exit, LaunchError, PROXY_ENV, Profile, Started, child_env,
     resolve_with,
 };
-use troupe_types::{ErrorClass, OutputStream, SandboxMode};
+use troupe_types::{ErrorClass, SandboxMode};
 
 /// On a terminal of the model's: nothing that only a person could read, nothing that waits for one.
 const PLAIN: [(&str, &str); 5] = [
@@ -72,7 +72,7 @@ pub(crate) async fn launch(
     }
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
-            let Started { stdout, stderr, input, exit, mut kill, interrupt, listener, weaker } =
+            let Started { output, notes, input, exit, mut kill, interrupt, listener, weaker } =
                 started;
             if let Some(listener) = listener {
                 let (alive, ended) = oneshot::channel::<()>();
@@ -92,7 +92,8 @@ pub(crate) async fn launch(
                 });
             }
             Ok(Process::new(Running {
-                output: vec![(OutputStream::Stdout, stdout), (OutputStream::Stderr, stderr)],
+                output,
+                notes,
                 input,
                 exit: Box::pin(async move {
                     let Ended { exit, busy } = exit.await;

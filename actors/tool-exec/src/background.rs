@@ -5,9 +5,8 @@
 
 use crate::{
     finish,
-    output::{CommandEnd, ShellReport, shell_text},
     prepare::Keep,
-    process::{DRAIN, KEEPING, REST, Work, cancelled},
+    process::{DRAIN, KEEPING, REST, Work, cancelled, end_of},
     reading::Reading,
 };
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
@@ -20,7 +19,7 @@ use troupe_kit::{Life, Mailbox};
 use troupe_messages::{
     Interact, Interaction, ProcessEnd, ProcessExit, ProcessNews, Remarks, Running, ToolMessage,
 };
-use troupe_types::{CallDetail, Outcome, ProcessEnded};
+use troupe_types::{CommandEnd, CommandResult, Outcome, ProcessEnded, RefusedHost};
 
 /// What interrupts.
 const CTRL_C: &str = "\u{3}";
@@ -29,7 +28,7 @@ const CTRL_C: &str = "\u{3}";
 pub(crate) struct Ask {
     input: String,
     wait: Duration,
-    tokens: usize,
+    tokens: Option<usize>,
     asker: Option<Mailbox<ToolMessage>>,
 }
 
@@ -40,8 +39,8 @@ impl Ask {
     }
 
     /// Answers; whether somebody heard it.
-    fn answer(mut self, text: String, refused: bool) -> bool {
-        let answer = ToolMessage::Interacted(Some(Interaction { text, refused }));
+    fn answer(mut self, answer: Interaction) -> bool {
+        let answer = ToolMessage::Interacted(Some(answer));
         self.asker.take().is_some_and(|asker| asker.tell(answer).is_ok())
     }
 }
@@ -59,7 +58,7 @@ pub(crate) enum Word {
     /// A question.
     Ask(Ask),
     /// It was refused a host, which the next answer says.
-    Refused(String),
+    Refused(RefusedHost),
 }
 
 /// Why it is not waited any longer.
@@ -84,7 +83,7 @@ pub(crate) struct Held {
     ended: Option<ProcessEnd>,
     strays: u32,
     /// Hosts that it was refused since somebody was told.
-    refused: Vec<String>,
+    refused: Vec<RefusedHost>,
     /// Questions that came while another one was being answered.
     waiting: VecDeque<Ask>,
 }
@@ -96,8 +95,8 @@ impl Held {
         desk: mpsc::Receiver<Word>,
         running: Running,
     ) -> Self {
-        let Running { output, input, exit, kill, interrupt, aftermath, .. } = running;
-        let reading = Reading::new(&work.args, output);
+        let Running { output, notes, input, exit, kill, interrupt, aftermath, .. } = running;
+        let reading = Reading::new(&work.args, output, notes);
         let began = Instant::now();
         Self {
             work,
@@ -167,17 +166,15 @@ impl Held {
             && !ask.input.is_empty()
             && let Err(why) = self.type_in(&ask.input, due).await
         {
-            return (Waited::Due, ask.answer(why, true));
+            return (Waited::Due, ask.answer(Interaction::Refused(why)));
         }
         let waited = match self.ended {
             Some(_) => Waited::Ended,
             None => self.wait(due).await,
         };
-        let mut text = self.text(asked.elapsed(), ask.tokens);
-        let remarks = self.remarks().await;
-        finish::add(&mut text, &remarks);
-        finish::add(&mut text, &finish::refused_hosts(&self.refused));
-        let heard = ask.answer(text, false);
+        let mut result = self.result(self.end(), asked.elapsed(), ask.tokens).await;
+        result.read_from = Some(self.work.args.process);
+        let heard = ask.answer(Interaction::Read(Box::new(result)));
         if heard {
             self.reading.forget();
             self.refused.clear();
@@ -185,14 +182,28 @@ impl Held {
         (waited, heard)
     }
 
-    /// What there is to say of it, once it has ended.
-    async fn remarks(&mut self) -> String {
-        match self.ended {
-            Some(_) => {
-                let code = self.end().exit_code();
-                finish::remarks(self.aftermath.clone(), code, self.reading.output()).await
-            }
-            None => String::new(),
+    /// What came since somebody was told, of so many tokens at most.
+    async fn result(
+        &mut self,
+        end: CommandEnd,
+        wall: Duration,
+        tokens: Option<usize>,
+    ) -> CommandResult {
+        let ended = self.ended.is_some();
+        let mut sandbox = Vec::new();
+        if ended {
+            sandbox = self.reading.notes();
+            let (aftermath, code) = (self.aftermath.clone(), self.end().exit_code());
+            sandbox.extend(finish::remarks(aftermath, code, self.reading.output()).await);
+        }
+        let output = self.reading.output().printed(finish::tokens(&self.work.args.settings));
+        CommandResult {
+            kept: self.reading.kept(ended),
+            strays: self.strays,
+            sandbox,
+            refused_hosts: self.refused.clone(),
+            most_tokens: tokens,
+            ..CommandResult::new(end, finish::millis(wall), output)
         }
     }
 
@@ -275,63 +286,35 @@ impl Held {
             self.reading.drain(soon).await;
             self.reading.end(soon).await;
         }
-        let (outcome, end) = match (waited, self.ended) {
-            (Waited::Cancelled, _) => (Outcome::Cancelled, CommandEnd::Cancelled),
-            (_, Some(ProcessEnd { exit: ProcessExit::Lost, .. })) => {
-                (Outcome::Lost, CommandEnd::Gone)
-            }
-            (..) => (Outcome::Completed, self.end()),
+        let end = match waited {
+            Waited::Cancelled => CommandEnd::Cancelled,
+            Waited::Due | Waited::Ended => self.end(),
         };
-        let text = self.text_of(end, self.began.elapsed(), self.keep.tokens);
-        let detail = CallDetail::Command {
-            argv: self.work.shell.argv.clone(),
-            cwd: self.work.shell.cwd.clone(),
-            exit_code: end.exit_code(),
-            strays: self.strays,
-            outside: self.work.outside,
-            background: match end {
-                CommandEnd::GoesOn(process) => Some(process),
-                _ => None,
-            },
-        };
-        let call = self.work.args.call.call;
-        let mut done = finish::finished(call, outcome, text, Some(detail), self.work.began);
-        let remarks = self.remarks().await;
-        finish::remark(&mut done, &remarks);
+        let result = self.result(end, self.began.elapsed(), self.keep.tokens).await;
+        let done = self.work.finished(result);
         if life.tell(ToolMessage::Done(Box::new(done))).is_ok() {
             self.reading.forget();
+            self.refused.clear();
         }
     }
 
     fn end(&self) -> CommandEnd {
-        match self.ended.map(|ended| ended.exit) {
-            None => CommandEnd::GoesOn(self.work.args.process),
-            Some(ProcessExit::Code(code)) => CommandEnd::Exited(code),
-            Some(ProcessExit::Signal(signal)) => CommandEnd::Exited(128 + signal),
-            Some(ProcessExit::Lost) => CommandEnd::Gone,
+        match self.ended {
+            None => CommandEnd::Running { process: self.work.args.process },
+            Some(ended) => end_of(ended.exit),
         }
-    }
-
-    fn text(&self, wall: Duration, tokens: usize) -> String {
-        self.text_of(self.end(), wall, tokens)
-    }
-
-    fn text_of(&self, end: CommandEnd, wall: Duration, tokens: usize) -> String {
-        let (output, kept) = (self.reading.output(), self.reading.kept());
-        shell_text(&ShellReport { end, wall, strays: self.strays, output, kept }, tokens)
     }
 
     /// That it has ended, for the log.
     fn news(&self, outcome: Outcome) -> ToolMessage {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let lost = matches!(self.ended, Some(ProcessEnd { exit: ProcessExit::Lost, .. }));
         ToolMessage::Process(ProcessNews::Ended(ProcessEnded {
             call: self.work.args.call.call,
             process: self.work.args.process,
             outcome: if lost { Outcome::Lost } else { outcome },
             exit_code: self.end().exit_code(),
-            took_ms: millis(self.began.elapsed()),
-            busy_ms: self.ended.filter(|_| !lost).map(|ended| millis(ended.busy)),
+            took_ms: finish::millis(self.began.elapsed()),
+            busy_ms: self.ended.filter(|_| !lost).map(|ended| finish::millis(ended.busy)),
         }))
     }
 }

@@ -37,8 +37,8 @@ use troupe_messages::{
     Verdict,
 };
 use troupe_types::{
-    CallDetail, CallFinished, CallItem, Decision, ErrorClass, HostDecided, Outcome, Progress,
-    SandboxMode, SandboxSettings, SessionId, SessionSettings,
+    CallDetail, CallFinished, CallItem, CallResult, CommandEnd, Decision, ErrorClass, HostDecided,
+    Outcome, Progress, RefusedHost, SandboxMode, SandboxSettings, SessionId, SessionSettings,
 };
 
 /// How long policy has; silence is a no.
@@ -121,8 +121,8 @@ pub struct ToolExec {
     cancel: watch::Sender<bool>,
     /// Where the task that holds a process is asked.
     desk: Option<mpsc::Sender<Word>>,
-    /// Hosts that its command was refused, with the reasons.
-    refused: Vec<String>,
+    /// Hosts that its command was refused.
+    refused: Vec<RefusedHost>,
 }
 
 impl Role for ToolExec {
@@ -154,7 +154,8 @@ impl Role for ToolExec {
             Prepared::Look(_) => self.look(cx),
             Prepared::Plan(plan) => {
                 self.tell(ToolFact::Planned(plan.clone()), cx);
-                let finished = self.finished(Outcome::Completed, tools::PLAN_REPLY.to_owned());
+                let reply = CallResult::text(tools::PLAN_REPLY);
+                let finished = self.finished(Outcome::Completed, reply);
                 self.finish(finished, cx);
             }
             Prepared::Shell(_) | Prepared::Patch(_) | Prepared::Interact(_) => self.ask(cx),
@@ -366,8 +367,7 @@ impl ToolExec {
 
     fn on_host_decided(&mut self, decided: &HostDecided, cx: &mut Cx) {
         if !decided.allowed {
-            let HostDecided { host, port, reason, .. } = decided;
-            let host = format!("{host}:{port} ({reason})");
+            let host = finish::refused_host(decided);
             match (&self.state, &self.desk) {
                 (State::Background, Some(desk)) => {
                     let desk = desk.clone();
@@ -382,8 +382,12 @@ impl ToolExec {
 
     fn on_done(&mut self, finished: &CallFinished, cx: &mut Cx) {
         let mut finished = finished.clone();
-        finish::remark(&mut finished, &finish::refused_hosts(&self.refused));
-        if matches!(finished.detail, Some(CallDetail::Command { background: Some(_), .. })) {
+        let mut goes_on = false;
+        if let CallResult::Command(result) = &mut finished.result {
+            result.refused_hosts.extend(self.refused.iter().cloned());
+            goes_on = matches!(result.end, CommandEnd::Running { .. });
+        }
+        if goes_on {
             self.state = State::Background;
             return self.tell(ToolFact::Finished(Box::new(finished)), cx);
         }
@@ -406,12 +410,10 @@ impl ToolExec {
             return;
         }
         let finished = match answer {
-            Some(Interaction { text, refused: false }) => {
-                self.finished(Outcome::Completed, text.clone())
+            Some(Interaction::Read(result)) => {
+                self.finished(Outcome::Completed, CallResult::Command(result.clone()))
             }
-            Some(Interaction { text, refused: true }) => {
-                self.failed(ErrorClass::Tool, text.clone())
-            }
+            Some(Interaction::Refused(why)) => self.failed(ErrorClass::Tool, why.clone()),
             None => {
                 let text = "the process is gone: it ended, or whoever held it failed";
                 self.failed(ErrorClass::Tool, text.to_owned())
@@ -434,7 +436,7 @@ impl ToolExec {
             (State::Running, _) => {}
             // Dropping the answer ends a process that comes all the same.
             _ => {
-                let finished = self.finished(Outcome::Cancelled, finish::ABORTED.to_owned());
+                let finished = self.finished(Outcome::Cancelled, CallResult::Nothing);
                 self.finish(finished, cx);
             }
         }
@@ -500,16 +502,16 @@ impl ToolExec {
         cx.stop();
     }
 
-    fn finished(&self, outcome: Outcome, text: String) -> CallFinished {
-        finish::finished(self.args.call.call, outcome, text, self.detail(), self.began)
+    fn finished(&self, outcome: Outcome, result: CallResult) -> CallFinished {
+        finish::finished(self.args.call.call, outcome, result, self.detail(), self.began)
     }
 
     fn failed(&self, class: ErrorClass, text: String) -> CallFinished {
-        self.finished(Outcome::failed(class, text.clone()), text)
+        self.finished(Outcome::failed(class, text), CallResult::Nothing)
     }
 
     fn lost(&self) -> CallFinished {
-        self.finished(Outcome::Lost, finish::LOST.to_owned())
+        self.finished(Outcome::Lost, CallResult::Nothing)
     }
 
     fn detail(&self) -> Option<CallDetail> {

@@ -7,7 +7,9 @@ use std::{
 };
 use tokio::{task::spawn_blocking, time::Instant};
 use troupe_patch::{ChangeKind, FileChange, Plan, RealFileSystem};
-use troupe_types::{CallDetail, CallFinished, CallId, ErrorClass, FileChanged, Outcome};
+use troupe_types::{
+    CallDetail, CallFinished, CallId, CallResult, ErrorClass, FileChangeKind, FileChanged, Outcome,
+};
 
 /// A patch that fits.
 #[derive(Debug, Clone)]
@@ -37,13 +39,15 @@ pub(crate) async fn apply(
     let detail = patch.detail();
     let work = move || troupe_patch::apply_journaled(&patch.plan, &RealFileSystem, &journals);
     let applied = spawn_blocking(work).await;
-    let (outcome, text) = match applied {
-        Ok(Ok(summary)) => (Outcome::Completed, summary.to_string()),
-        Ok(Err(error)) => (Outcome::failed(ErrorClass::Tool, error.to_string()), error.to_string()),
+    let (outcome, result) = match applied {
+        Ok(Ok(summary)) => (Outcome::Completed, CallResult::text(summary.to_string())),
+        Ok(Err(error)) => {
+            (Outcome::failed(ErrorClass::Tool, error.to_string()), CallResult::Nothing)
+        }
         // It may have written some of the files.
-        Err(_) => (Outcome::Lost, finish::LOST.to_owned()),
+        Err(_) => (Outcome::Lost, CallResult::Nothing),
     };
-    finish::finished(call, outcome, text, Some(detail), began)
+    finish::finished(call, outcome, result, Some(detail), began)
 }
 
 impl Patch {
@@ -54,15 +58,10 @@ impl Patch {
 
 fn changed(change: &FileChange) -> FileChanged {
     let (kind, moved_to) = match &change.kind {
-        ChangeKind::Add => ("add", None),
-        ChangeKind::Delete => ("delete", None),
-        ChangeKind::Update => ("update", None),
-        ChangeKind::Move { to, .. } => ("update", Some(to.clone())),
+        ChangeKind::Add => (FileChangeKind::Add, None),
+        ChangeKind::Delete => (FileChangeKind::Delete, None),
+        ChangeKind::Update => (FileChangeKind::Update, None),
+        ChangeKind::Move { to, .. } => (FileChangeKind::Update, Some(to.clone())),
     };
-    FileChanged {
-        path: change.path.clone(),
-        kind: kind.to_owned(),
-        moved_to,
-        diff: change.unified_diff.clone(),
-    }
+    FileChanged { path: change.path.clone(), kind, moved_to, diff: change.unified_diff.clone() }
 }

@@ -1,15 +1,14 @@
 //! What a call comes to before anything is asked: its arguments read, its patch checked.
 
 use crate::{
-    Args, finish,
-    output::start_of,
+    Args,
     patching::{self, Patch},
     tools::{self, SandboxPermissions, ToolCall},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use troupe_messages::{BackgroundProcess, Question};
-use troupe_types::{CallDetail, ErrorClass, PlanUpdated, SessionSettings};
+use troupe_types::{CallDetail, ErrorClass, PlanUpdated, SessionSettings, start_of};
 
 /// A call that is ready.
 #[derive(Debug, Clone)]
@@ -34,7 +33,8 @@ pub(crate) struct Typing {
     pub(crate) process: BackgroundProcess,
     pub(crate) input: String,
     pub(crate) wait: Duration,
-    pub(crate) tokens: usize,
+    /// The most tokens of output that the model wants.
+    pub(crate) tokens: Option<usize>,
 }
 
 /// What lets a command go on in the background.
@@ -44,10 +44,12 @@ pub(crate) struct Keep {
     pub(crate) wait: Duration,
     /// On a terminal of its own.
     pub(crate) terminal: bool,
-    /// The most tokens of output.
-    pub(crate) tokens: usize,
+    /// The most tokens of output that the model wants.
+    pub(crate) tokens: Option<usize>,
 }
 
+/// What is shown of a script, and of what is typed into it, in bytes.
+const SHOWN: usize = 60;
 /// How many background processes a session may have.
 const MOST_PROCESSES: usize = 16;
 
@@ -69,10 +71,8 @@ pub(crate) async fn prepare(args: &Args) -> Prepared {
         Ok(call) => call,
         Err(refusal) => return refused(refusal.to_string()),
     };
-    let most = finish::tokens(&args.settings);
-    let tokens = |given: Option<usize>| given.map_or(most, |tokens| tokens.min(most));
     if let ToolCall::Write(write) = &call {
-        return typing(&args.background, write, tokens(write.max_tokens));
+        return typing(&args.background, write);
     }
     let keep = match &call {
         ToolCall::Exec(exec) => {
@@ -80,7 +80,7 @@ pub(crate) async fn prepare(args: &Args) -> Prepared {
                 return refused(refusal);
             }
             let wait = Duration::from_millis(exec.yield_ms);
-            Some(Keep { wait, terminal: exec.tty, tokens: tokens(exec.max_tokens) })
+            Some(Keep { wait, terminal: exec.tty, tokens: exec.max_tokens })
         }
         _ => None,
     };
@@ -100,14 +100,15 @@ pub(crate) async fn prepare(args: &Args) -> Prepared {
 }
 
 /// Finds the process that something is for.
-fn typing(all: &[BackgroundProcess], write: &tools::WriteArgs, tokens: usize) -> Prepared {
+fn typing(all: &[BackgroundProcess], write: &tools::WriteArgs) -> Prepared {
     let Some(process) = all.iter().find(|known| known.process == write.process) else {
         let there = match all {
             [] => "There is none".to_owned(),
             all => format!("There are: {}", list(all.iter())),
         };
         return refused(format!(
-            "there is no process {} (it ended and was read to its end, or was ended with the              session). {there}",
+            "there is no process {} (it ended and was read to its end, or was ended with the \
+             session). {there}",
             write.process
         ));
     };
@@ -115,7 +116,7 @@ fn typing(all: &[BackgroundProcess], write: &tools::WriteArgs, tokens: usize) ->
         process: process.clone(),
         input: write.chars.clone(),
         wait: Duration::from_millis(write.yield_ms),
-        tokens,
+        tokens: write.max_tokens,
     })
 }
 
@@ -133,7 +134,7 @@ fn too_many(all: &[BackgroundProcess]) -> Option<String> {
 
 fn list<'a>(all: impl Iterator<Item = &'a BackgroundProcess>) -> String {
     let one = |process: &BackgroundProcess| {
-        format!("{} `{}`", process.process, start_of(&process.command, 60))
+        format!("{} `{}`", process.process, start_of(&process.command, SHOWN))
     };
     all.map(one).collect::<Vec<_>>().join(", ")
 }
@@ -203,25 +204,17 @@ impl Prepared {
     /// What it does, for front ends.
     pub(crate) fn detail(&self, outside: bool) -> CallDetail {
         match self {
-            Self::Shell(shell) => CallDetail::Command {
-                argv: shell.argv.clone(),
-                cwd: shell.cwd.clone(),
-                exit_code: None,
-                strays: 0,
-                outside,
-                background: None,
-            },
+            Self::Shell(shell) => {
+                CallDetail::Command { argv: shell.argv.clone(), cwd: shell.cwd.clone(), outside }
+            }
             Self::Interact(Typing { process, input, .. }) => {
-                let (number, command) = (process.process, start_of(&process.command, 60));
-                let summary = match input.as_str() {
-                    "" => format!("wait for {number} `{command}`"),
-                    input => format!("type {:?} into {number} `{command}`", start_of(input, 60)),
-                };
-                CallDetail::Tool { summary }
+                let (number, command) = (process.process, start_of(&process.command, SHOWN));
+                let (command, input) = (command.to_owned(), start_of(input, SHOWN).to_owned());
+                CallDetail::Interact { process: number, command, input }
             }
             Self::Patch(patch) => patch.detail(),
             Self::Look(call) => CallDetail::Tool { summary: call.summary() },
-            Self::Plan(_) => CallDetail::Tool { summary: "update the plan".to_owned() },
+            Self::Plan(_) => CallDetail::Plan,
             Self::Refused(_, text) => CallDetail::Tool { summary: text.clone() },
         }
     }

@@ -1,19 +1,13 @@
 //! A running process: its end is awaited, its time is kept, its tree is ended.
 
-use crate::{
-    Args,
-    finish::{self, LOST},
-    output::{CommandEnd, ShellReport, shell_text},
-    prepare::Shell,
-    reading::Reading,
-};
+use crate::{Args, finish, prepare::Shell, reading::Reading};
 use std::time::Duration;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 use troupe_messages::{ProcessExit, Running};
-use troupe_types::{CallDetail, CallFinished, Outcome};
+use troupe_types::{CallDetail, CallFinished, CallResult, CommandEnd, CommandResult, Outcome};
 
 /// How long what a dead leader's children still print is waited for; and how long anything is once
 /// the user has stopped it.
@@ -34,47 +28,22 @@ pub(crate) struct Work {
     pub(crate) outside: bool,
 }
 
-/// Why the process is not read any longer.
-#[derive(Clone, Copy)]
-enum End {
-    Exited(ProcessExit),
-    TimedOut,
-    Cancelled,
-}
-
-impl End {
-    fn exit_code(self) -> Option<i32> {
-        match self {
-            Self::Exited(ProcessExit::Code(code)) => Some(code),
-            Self::Exited(ProcessExit::Signal(signal)) => Some(128 + signal),
-            _ => None,
-        }
-    }
-}
-
-/// How the process was.
-struct Outcomes {
-    end: End,
-    strays: u32,
-    wall: Duration,
-}
-
 impl Work {
     /// Reads until the process has ended or must end, and says how it was.
     pub(crate) async fn run(mut self, running: Running) -> CallFinished {
-        let Running { output, mut exit, kill, aftermath, .. } = running;
+        let Running { output, notes, mut exit, kill, aftermath, .. } = running;
         let began = Instant::now();
-        let limit = began + Duration::from_millis(self.shell.timeout_ms);
-        let mut reading = Reading::new(&self.args, output);
-        let end = tokio::select! {
+        let limit_ms = self.shell.timeout_ms;
+        let limit = began + Duration::from_millis(limit_ms);
+        let mut reading = Reading::new(&self.args, output, notes);
+        let (end, ended_itself) = tokio::select! {
             biased;
-            () = cancelled(&mut self.cancel) => End::Cancelled,
-            end = &mut exit => End::Exited(end.exit),
-            () = sleep_until(limit) => End::TimedOut,
+            () = cancelled(&mut self.cancel) => (CommandEnd::Cancelled, false),
+            end = &mut exit => (end_of(end.exit), true),
+            () = sleep_until(limit) => (CommandEnd::TimedOut { limit_ms }, false),
             never = reading.go_on() => match never {},
         };
         let wall = began.elapsed();
-        let ended_itself = matches!(end, End::Exited(_));
         // What a dead leader's children still print is waited for; then they are ended, and what is
         // in the pipes by then belongs to it as well.
         if ended_itself {
@@ -82,20 +51,24 @@ impl Work {
         }
         let left = kill();
         self.wind_up(end, &mut reading).await;
-        let strays = if ended_itself { left } else { 0 };
-        let mut finished = self.finish(&Outcomes { end, strays, wall }, &reading);
+        let mut sandbox = reading.notes();
         if ended_itself {
-            let code = end.exit_code();
-            let remarks = finish::remarks(aftermath, code, reading.output()).await;
-            finish::remark(&mut finished, &remarks);
+            let said = finish::remarks(aftermath, end.exit_code(), reading.output()).await;
+            sandbox.extend(said);
         }
-        finished
+        let output = reading.output().printed(finish::tokens(&self.args.settings));
+        self.finished(CommandResult {
+            kept: reading.kept(true),
+            strays: if ended_itself { left } else { 0 },
+            sandbox,
+            ..CommandResult::new(end, finish::millis(wall), output)
+        })
     }
 
     /// Reads what is left, and has it written; only for a moment if the user has stopped it.
-    async fn wind_up(&mut self, end: End, reading: &mut Reading) {
+    async fn wind_up(&mut self, end: CommandEnd, reading: &mut Reading) {
         let now = Instant::now();
-        if matches!(end, End::Cancelled) {
+        if end == CommandEnd::Cancelled {
             reading.drain(now + DRAIN).await;
             return reading.end(now + DRAIN).await;
         }
@@ -107,37 +80,33 @@ impl Work {
         }
     }
 
-    fn finish(&self, how: &Outcomes, reading: &Reading) -> CallFinished {
-        let (call, tokens) = (self.args.call.call, finish::tokens(&self.args.settings));
-        let (outcome, end) = match how.end {
-            End::Exited(ProcessExit::Code(code)) => (Outcome::Completed, CommandEnd::Exited(code)),
-            End::Exited(ProcessExit::Signal(signal)) => {
-                (Outcome::Completed, CommandEnd::Exited(128 + signal))
-            }
-            End::Exited(ProcessExit::Lost) => {
-                let mut text = LOST.to_owned();
-                if !reading.output().is_empty() {
-                    text.push_str("\nOutput so far:\n");
-                    text.push_str(&reading.output().render(tokens).text);
-                }
-                let detail = Some(self.detail(None, 0));
-                return finish::finished(call, Outcome::Lost, text, detail, self.began);
-            }
-            End::TimedOut => {
-                (Outcome::TimedOut, CommandEnd::TimedOut { limit_ms: self.shell.timeout_ms })
-            }
-            End::Cancelled => (Outcome::Cancelled, CommandEnd::Cancelled),
-        };
-        let (output, kept) = (reading.output(), reading.kept());
-        let report = ShellReport { end, wall: how.wall, strays: how.strays, output, kept };
-        let detail = self.detail(end.exit_code(), how.strays);
-        finish::finished(call, outcome, shell_text(&report, tokens), Some(detail), self.began)
-    }
-
-    fn detail(&self, exit_code: Option<i32>, strays: u32) -> CallDetail {
+    /// The end of the call.
+    pub(crate) fn finished(&self, result: CommandResult) -> CallFinished {
+        let outcome = outcome_of(result.end);
         let (argv, cwd) = (self.shell.argv.clone(), self.shell.cwd.clone());
-        let outside = self.outside;
-        CallDetail::Command { argv, cwd, exit_code, strays, outside, background: None }
+        let detail = CallDetail::Command { argv, cwd, outside: self.outside };
+        let result = CallResult::Command(Box::new(result));
+        finish::finished(self.args.call.call, outcome, result, Some(detail), self.began)
+    }
+}
+
+/// How a process ended by itself, or with who held it.
+pub(crate) fn end_of(exit: ProcessExit) -> CommandEnd {
+    match exit {
+        ProcessExit::Code(code) => CommandEnd::Exited { code },
+        ProcessExit::Signal(signal) => CommandEnd::Signalled { signal },
+        ProcessExit::Lost => CommandEnd::Lost,
+    }
+}
+
+fn outcome_of(end: CommandEnd) -> Outcome {
+    match end {
+        CommandEnd::Exited { .. } | CommandEnd::Signalled { .. } | CommandEnd::Running { .. } => {
+            Outcome::Completed
+        }
+        CommandEnd::TimedOut { .. } => Outcome::TimedOut,
+        CommandEnd::Cancelled => Outcome::Cancelled,
+        CommandEnd::Lost => Outcome::Lost,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Reading a process's outputs: head and tail for the model, the whole into a file, the latest for
-//! front ends.
+//! Reading what a process prints: head and tail for the record, the whole into a file, the latest for
+//! front ends. All three get whole characters: the start of one waits here for its rest.
 //!
 //! The next part is read when there is room for it, so that a slow disk slows the process and
 //! memory stays flat.
@@ -7,7 +7,7 @@
 use crate::{
     Args,
     news::News,
-    output::{CAPTURE_BYTES, HeadTail, Kept},
+    output::{CAPTURE_BYTES, HeadTail, partial_char},
     spill::Spill,
 };
 use std::{
@@ -22,20 +22,27 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 use troupe_kit::Ring;
-use troupe_types::{CallId, OutputStream, Progress};
+use troupe_types::{CallId, Kept, Progress};
 
 /// How often front ends are shown what came.
 const SHOW: Duration = Duration::from_millis(50);
 /// Read at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-type Outputs = Vec<(OutputStream, Box<dyn AsyncRead + Send + Unpin>)>;
+/// What the sandbox may say about one process, in bytes; the rest is dropped.
+const NOTES: usize = 64 * 1024;
+
+type Pipe = Box<dyn AsyncRead + Send + Unpin>;
 
 /// What was read so far, and what it is read from.
 pub(crate) struct Reading {
     call: CallId,
     progress: Ring<Progress>,
-    streams: Streams,
+    pipes: Pipes,
+    /// What came: first the start of a character that is not complete, then room for more.
+    chunk: Vec<u8>,
+    /// The bytes of that start.
+    carried: usize,
     output: HeadTail,
     spill: Spill,
     news: News,
@@ -44,12 +51,14 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    pub(crate) fn new(args: &Args, outputs: Outputs) -> Self {
+    pub(crate) fn new(args: &Args, output: Pipe, notes: Pipe) -> Self {
         let call = args.call.call;
         Self {
             call,
             progress: args.progress.clone(),
-            streams: Streams { open: outputs, turn: 0, chunk: vec![0; CHUNK] },
+            pipes: Pipes { output: Some(output), notes: Some(notes), noted: Vec::new() },
+            chunk: vec![0; CHUNK],
+            carried: 0,
             output: HeadTail::new(CAPTURE_BYTES),
             spill: Spill::new(args.folder.join(format!("{call}.out"))),
             news: News::default(),
@@ -62,14 +71,20 @@ impl Reading {
         &self.output
     }
 
-    /// Forgets what was read so far, once it was told.
+    /// Forgets what was read so far, once it was told. The start of a character was not.
     pub(crate) fn forget(&mut self) {
         self.output = HeadTail::new(CAPTURE_BYTES);
     }
 
-    /// What became of the whole.
-    pub(crate) fn kept(&self) -> Option<Kept<'_>> {
-        self.spill.kept()
+    /// What became of the whole. `ended`: nothing more of it is written.
+    pub(crate) fn kept(&self, ended: bool) -> Option<Kept> {
+        self.spill.kept(ended)
+    }
+
+    /// What the sandbox said so far.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.pipes.noted);
+        text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
     /// Reads for as long as it is asked to. Cancel-safe.
@@ -79,9 +94,9 @@ impl Reading {
         }
     }
 
-    /// Reads until the outputs end or the time is up.
+    /// Reads until the pipes end or the time is up.
     pub(crate) async fn drain(&mut self, until: Instant) {
-        while self.streams.any_open() {
+        while self.pipes.any_open() {
             // The clock first: there may always be more.
             if Instant::now() >= until || timeout_at(until, self.step()).await.is_err() {
                 return;
@@ -89,9 +104,10 @@ impl Reading {
         }
     }
 
-    /// Shows what was not shown, and has all of it written by then.
+    /// Nothing more is expected: shows what was not shown, and has all of it written by then.
     pub(crate) async fn end(&mut self, until: Instant) {
-        self.show(true);
+        self.flush();
+        self.show();
         drop(timeout_at(until, self.spill.finish()).await);
     }
 
@@ -100,71 +116,90 @@ impl Reading {
         tokio::select! {
             // Reading comes last: of a flood there is always more.
             biased;
-            () = sleep_until(self.show_at), if self.news.is_fresh() => self.show(false),
+            () = sleep_until(self.show_at), if self.news.is_fresh() => self.show(),
             () = self.spill.written(), if self.spill.is_writing() => {}
-            (stream, count) = self.streams.next(),
-                if self.streams.any_open() && self.spill.has_room() => self.push(stream, count),
+            count = self.pipes.next(&mut self.chunk[self.carried..]),
+                if self.pipes.any_open() && self.spill.has_room() => self.push(count),
             else => pending().await,
         }
     }
 
-    fn push(&mut self, stream: OutputStream, count: usize) {
-        let bytes = &self.streams.chunk[..count];
-        self.output.push(bytes);
-        self.spill.push(bytes);
-        self.news.push(stream, bytes);
+    /// Takes so many more bytes of the chunk, as far as they are whole characters.
+    fn push(&mut self, count: usize) {
+        let filled = self.carried + count;
+        let whole = filled - partial_char(&self.chunk[..filled]);
+        self.take(whole);
+        self.chunk.copy_within(whole..filled, 0);
+        self.carried = filled - whole;
     }
 
-    fn show(&mut self, ended: bool) {
+    /// Takes what has waited in vain for its rest.
+    fn flush(&mut self) {
+        let carried = std::mem::take(&mut self.carried);
+        self.take(carried);
+    }
+
+    fn take(&mut self, count: usize) {
+        let bytes = &self.chunk[..count];
+        self.output.push(bytes);
+        self.spill.push(bytes);
+        self.news.push(bytes);
+    }
+
+    fn show(&mut self) {
         self.show_at = Instant::now() + SHOW;
-        let call = self.call;
-        for (stream, offset, text) in self.news.take(ended) {
-            self.progress.push(Progress::CallOutput { call, stream, offset, text });
+        if let Some((offset, text)) = self.news.take() {
+            self.progress.push(Progress::CallOutput { call: self.call, offset, text });
         }
     }
 }
 
-/// The outputs of a process that have not ended, read in turn.
-struct Streams {
-    open: Outputs,
-    /// The one to be asked first.
-    turn: usize,
-    chunk: Vec<u8>,
+/// The pipes of a process that have not ended.
+struct Pipes {
+    output: Option<Pipe>,
+    notes: Option<Pipe>,
+    /// What the sandbox said.
+    noted: Vec<u8>,
 }
 
-impl Streams {
+impl Pipes {
     fn any_open(&self) -> bool {
-        !self.open.is_empty()
+        self.output.is_some() || self.notes.is_some()
     }
 
-    /// The next bytes of any of them; none at all when the last one is at its end.
-    async fn next(&mut self) -> (OutputStream, usize) {
-        poll_fn(|cx| self.poll(cx)).await
+    /// The next bytes of the output; none when one of the pipes is at its end.
+    async fn next(&mut self, chunk: &mut [u8]) -> usize {
+        poll_fn(|cx| self.poll(cx, chunk)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(OutputStream, usize)> {
-        let mut asked = 0;
-        while asked < self.open.len() {
-            let place = (self.turn + asked) % self.open.len();
-            let (stream, reader) = &mut self.open[place];
-            let stream = *stream;
-            let mut buffer = ReadBuf::new(&mut self.chunk);
-            match Pin::new(reader).poll_read(cx, &mut buffer) {
-                Poll::Pending => asked += 1,
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                    self.turn = place + 1;
-                    return Poll::Ready((stream, buffer.filled().len()));
+    fn poll(&mut self, cx: &mut Context<'_>, chunk: &mut [u8]) -> Poll<usize> {
+        // Only the sandbox writes there, and little.
+        let mut line = [0; 1024];
+        while let Some(notes) = &mut self.notes {
+            match read(notes, cx, &mut line) {
+                Poll::Pending => break,
+                Poll::Ready(0) => {
+                    self.notes = None;
+                    return Poll::Ready(0);
                 }
-                // The end, or a pipe that cannot be read any more; the others are asked again.
-                Poll::Ready(_) => {
-                    self.open.remove(place);
-                    asked = 0;
-                    if self.open.is_empty() {
-                        return Poll::Ready((stream, 0));
-                    }
+                Poll::Ready(count) => {
+                    let room = NOTES - self.noted.len();
+                    self.noted.extend_from_slice(&line[..count.min(room)]);
                 }
             }
         }
-        Poll::Pending
+        let Some(output) = &mut self.output else { return Poll::Pending };
+        let read = read(output, cx, chunk);
+        if read == Poll::Ready(0) {
+            self.output = None;
+        }
+        read
     }
+}
+
+/// Reads what is there; nothing at the end, and of a pipe that cannot be read any more.
+fn read(pipe: &mut Pipe, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<usize> {
+    let mut buffer = ReadBuf::new(into);
+    let polled = Pin::new(pipe).poll_read(cx, &mut buffer);
+    polled.map(|read| read.map_or(0, |()| buffer.filled().len()))
 }

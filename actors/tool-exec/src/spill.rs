@@ -4,7 +4,7 @@
 //! the process's output ([`Spill::has_room`]) and nothing else. At most [`WAITING`] bytes wait,
 //! and as many are being written.
 
-use crate::output::Kept;
+use crate::output::partial_char;
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -12,6 +12,7 @@ use std::{
     sync::Arc,
 };
 use tokio::task::{JoinHandle, spawn_blocking};
+use troupe_types::Kept;
 
 /// Outputs up to this size are not kept in a file; in bytes.
 const SMALL: usize = 16 * 1024;
@@ -51,12 +52,12 @@ impl Spill {
 
     /// Takes the next part of the output. Never waits.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.more {
             return;
         }
         let room = usize::try_from(MOST - self.taken).unwrap_or(usize::MAX);
-        self.more |= bytes.len() > room;
-        let bytes = &bytes[..bytes.len().min(room)];
+        self.more = bytes.len() > room;
+        let bytes = if self.more { &bytes[..room - partial_char(&bytes[..room])] } else { bytes };
         self.taken += bytes.len() as u64;
         self.waiting.extend_from_slice(bytes);
         if self.begun || self.waiting.len() > SMALL {
@@ -96,14 +97,17 @@ impl Spill {
         }
     }
 
-    /// What became of it; nothing for a small output.
-    pub(crate) fn kept(&self) -> Option<Kept<'_>> {
+    /// What became of it; nothing for a small output. `ended`: no more of it is written from here on.
+    pub(crate) fn kept(&self, ended: bool) -> Option<Kept> {
+        let path = || self.path.to_path_buf();
         match &self.failed {
-            Some(reason) => Some(Kept::Failed(reason)),
+            Some(reason) => Some(Kept::Failed { reason: reason.clone() }),
             None if !self.begun => None,
-            None if self.is_writing() => Some(Kept::Failed("the disk is too slow")),
-            None if self.more => Some(Kept::Start(&self.path, MOST)),
-            None => Some(Kept::Whole(&self.path)),
+            None if ended && self.is_writing() => {
+                Some(Kept::Failed { reason: "the disk is too slow".to_owned() })
+            }
+            None if self.more => Some(Kept::Start { path: path(), bytes: MOST }),
+            None => Some(Kept::Whole { path: path() }),
         }
     }
 

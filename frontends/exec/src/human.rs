@@ -2,7 +2,7 @@
 
 use crate::{
     exit::message_of,
-    text::{clean, command_line, exit_code, printed, result_text},
+    text::{clean, exit_code, given, script, summary, weaker, why},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 use troupe_types::{
-    CallDetail, CallFinished, CallId, CallItem, Channel, Event, Item, Level, Outcome, PlanUpdated,
-    ProcessEnded, Progress, Record, RequestId, StepStatus, TextPart,
+    CallDetail, CallFinished, CallId, CallItem, Channel, CommandEnd, Event, FileChangeKind, Item,
+    Level, Outcome, PlanUpdated, ProcessEnded, Progress, Record, RequestId, StepStatus, TextPart,
 };
 
 /// What is shown and how.
@@ -118,6 +118,7 @@ impl HumanEvents {
         }
     }
 
+    // Every kind is named: a new one has to be thought of here.
     fn on_record(&mut self, record: &Record) -> String {
         match record {
             Record::TextPart(part) => self.on_part(part),
@@ -135,8 +136,9 @@ impl HumanEvents {
                         clean(&cwd.display().to_string())
                     ),
                     CallDetail::Patch { .. } => self.paint(MAGENTA, "apply patch"),
-                    CallDetail::Tool { summary } => {
-                        format!("{} {}", self.paint(MAGENTA, "tool"), clean(summary))
+                    CallDetail::Interact { .. } | CallDetail::Plan | CallDetail::Tool { .. } => {
+                        let what = clean(&summary(&body.detail));
+                        format!("{} {what}", self.paint(MAGENTA, "tool"))
                     }
                 };
                 self.block(&text)
@@ -158,6 +160,9 @@ impl HumanEvents {
                 Level::Warning => self.colored(RED, &format!("warning: {}", body.text)),
                 Level::Error => self.colored(RED, &format!("ERROR: {}", body.text)),
             },
+            Record::SandboxWeaker(body) => {
+                self.colored(RED, &format!("warning: {}", weaker(&body.ways)))
+            }
             Record::Compacted(_) => self.block(&self.paint(DIM, "context compacted")),
             Record::Mended(body) => self.block(&self.paint(
                 DIM,
@@ -184,7 +189,15 @@ impl HumanEvents {
                     }
                 }
             }
-            _ => String::new(),
+            Record::SessionCreated(_)
+            | Record::SessionOpened(_)
+            | Record::OpAccepted(_)
+            | Record::TurnStarted(_)
+            | Record::ItemAdded(_)
+            | Record::RequestStarted(_)
+            | Record::ApprovalAnswered(_)
+            | Record::RequestFinished(_)
+            | Record::Checkpoint(_) => String::new(),
         }
     }
 
@@ -246,56 +259,102 @@ impl HumanEvents {
 
     fn on_call_finished(&mut self, body: &CallFinished) -> String {
         let item = self.calls.remove(&body.call);
-        let took = took(body.took_ms);
-        if let Some(CallDetail::Command { argv, background: Some(process), .. }) = &body.detail {
-            self.background.insert(body.call, (*process, clean(&script(argv))));
+        let end = body.result.command().map(|result| result.end);
+        if let (Some(CallDetail::Command { argv, .. }), Some(CommandEnd::Running { process })) =
+            (&body.detail, end)
+        {
+            self.background.insert(body.call, (process, clean(&script(argv))));
         }
-        let said = match &body.outcome {
-            Outcome::Completed => match exit_code(body.detail.as_ref()) {
-                None | Some(0) => self.paint(GREEN, &format!("succeeded in {took}")),
-                Some(code) => self.paint(RED, &format!("exited {code} in {took}")),
-            },
-            Outcome::Failed(_) => self.paint(RED, "failed"),
-            Outcome::Cancelled => self.paint(RED, "cancelled"),
-            Outcome::TimedOut => self.paint(RED, &format!("timed out after {took}")),
-            Outcome::Lost => self.paint(RED, "lost"),
+        let said = self.how_it_ended(body);
+        let head = |name: &str, what: &str| {
+            format!("{} {} {said}", self.paint(MAGENTA, name), self.paint(BOLD, &clean(what)))
         };
         let text = match &body.detail {
-            // It was refused, so it was not shown before.
-            Some(CallDetail::Command { argv, .. })
-                if matches!(body.outcome, Outcome::Failed(_)) =>
-            {
-                let command = self.paint(BOLD, &clean(&script(argv)));
-                let head = format!("{} {command} {said}", self.paint(MAGENTA, "exec"));
-                with_output(&head, &clean(&printed(body)))
+            Some(CallDetail::Command { argv, .. }) => {
+                // It was refused, so it was not shown before.
+                let refused = matches!(body.outcome, Outcome::Failed(_));
+                let head = if refused { head("exec", &script(argv)) } else { said };
+                with_output(&head, &self.output_of(body))
             }
-            Some(CallDetail::Command { .. }) => with_output(&said, &clean(&printed(body))),
             Some(CallDetail::Patch { changes }) if body.outcome.is_completed() => {
                 let mut out = format!("patch {said}");
                 for change in changes {
-                    put(
-                        &mut out,
-                        &format!("\n{} {}", change.kind, clean(&change.path.display().to_string())),
-                    );
+                    let kind = match change.kind {
+                        FileChangeKind::Add => "add",
+                        FileChangeKind::Delete => "delete",
+                        FileChangeKind::Update => "update",
+                    };
+                    let path = clean(&change.path.display().to_string());
+                    put(&mut out, &format!("\n{kind} {path}"));
                     put(&mut out, &self.diff(&clean(&change.diff)));
                 }
                 out
             }
-            Some(CallDetail::Tool { summary }) if body.outcome.is_completed() => {
-                let head = format!("{} {}: {said}", self.paint(MAGENTA, "tool"), clean(summary));
-                // What a background process printed is shown like a command's output.
-                match item.is_some_and(|item| item.tool == "write_stdin") {
-                    true => with_output(&head, &clean(&printed(body))),
-                    false => head,
-                }
+            // The plan itself was shown.
+            Some(CallDetail::Plan) if body.outcome.is_completed() => return String::new(),
+            Some(detail @ CallDetail::Interact { .. }) if body.outcome.is_completed() => {
+                let head =
+                    format!("{} {}: {said}", self.paint(MAGENTA, "tool"), clean(&summary(detail)));
+                with_output(&head, &self.output_of(body))
             }
-            _ => {
+            Some(detail @ CallDetail::Tool { .. }) if body.outcome.is_completed() => {
+                format!("{} {}: {said}", self.paint(MAGENTA, "tool"), clean(&summary(detail)))
+            }
+            Some(
+                CallDetail::Patch { .. }
+                | CallDetail::Plan
+                | CallDetail::Interact { .. }
+                | CallDetail::Tool { .. },
+            )
+            | None => {
                 let tool = item.map_or("tool".to_owned(), |item| item.tool);
                 let head = format!("{} {said}", self.paint(MAGENTA, &clean(&tool)));
-                with_output(&head, &clean(&result_text(body)))
+                with_output(&head, &self.output_of(body))
             }
         };
         self.block(&text)
+    }
+
+    fn how_it_ended(&self, body: &CallFinished) -> String {
+        let took = took(body.took_ms);
+        let end = body.result.command().map(|result| result.end);
+        match (&body.outcome, end) {
+            (Outcome::Completed, Some(CommandEnd::Signalled { signal })) => {
+                self.paint(RED, &format!("ended by signal {signal} in {took}"))
+            }
+            (Outcome::Completed, Some(CommandEnd::Running { process })) => {
+                self.paint(GREEN, &format!("goes on in the background as {process}, after {took}"))
+            }
+            (Outcome::Completed, _) => match exit_code(body) {
+                None | Some(0) => self.paint(GREEN, &format!("succeeded in {took}")),
+                Some(code) => self.paint(RED, &format!("exited {code} in {took}")),
+            },
+            (Outcome::Failed(_), _) => self.paint(RED, "failed"),
+            (Outcome::Cancelled, _) => self.paint(RED, "cancelled"),
+            (Outcome::TimedOut, _) => self.paint(RED, &format!("timed out after {took}")),
+            (Outcome::Lost, _) => self.paint(RED, "lost"),
+        }
+    }
+
+    /// What the call gave, or why it gave nothing; then what there is to say about a command.
+    fn output_of(&self, body: &CallFinished) -> String {
+        let mut text = clean(&given(body)).trim_end().to_owned();
+        let mut remarks = Vec::new();
+        if let Outcome::Failed(_) = body.outcome {
+            remarks.extend(why(body));
+        }
+        if let Some(result) = body.result.command() {
+            remarks.extend(result.strays_ended());
+            if let Some(kept) = result.kept.as_ref().filter(|_| result.output.omitted > 0) {
+                remarks.push(kept.sentence());
+            }
+            remarks.extend(result.sandbox.iter().map(|one| format!("sandbox: {one}")));
+        }
+        for remark in remarks {
+            let line_end = if text.is_empty() { "" } else { "\n" };
+            put(&mut text, &format!("{line_end}{}", self.paint(DIM, &clean(&remark))));
+        }
+        text
     }
 
     fn on_process_ended(&mut self, body: &ProcessEnded) -> String {
@@ -361,14 +420,6 @@ impl HumanEvents {
             }
             Progress::CallOutput { .. } => String::new(),
         }
-    }
-}
-
-/// A shell's script without the shell.
-fn script(argv: &[String]) -> String {
-    match argv {
-        [_, flag, script] if flag.starts_with('-') => script.clone(),
-        argv => command_line(argv),
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     exit::message_of,
-    text::{command_line, exit_code, printed, result_text, status},
+    item::{Status, command_facts},
+    text::{command_line, exit_code, given, weaker, why},
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -66,45 +67,59 @@ impl JsonEvents {
             Event::Progress(_) => Vec::new(),
             Event::Skipped { offset, reason } => {
                 let message = format!("the log's line at byte {offset} cannot be used: {reason}");
-                vec![self.item("error", json!({ "message": message }))]
+                vec![self.warning(&message)]
             }
             Event::StorageFailed(failure) => vec![error(&failure.message)],
             Event::Closed { .. } => Vec::new(),
         }
     }
 
+    // Every kind is named: a new one has to be thought of here.
     fn on_record(&mut self, record: Record) -> Vec<Value> {
-        match &record {
+        match record {
             Record::TurnStarted(_) => vec![Self::turn_started()],
+            Record::ItemCompleted(body) => self.on_item(body.item),
             Record::CallRequested(body) => {
-                self.calls.insert(body.item.call, body.item.clone());
+                self.calls.insert(body.item.call, body.item);
                 Vec::new()
             }
             Record::CallStarted(body) => {
                 let id = self.next_id();
                 let line = self.call_event("item.started", &id, body.call, &body.detail, None);
-                self.open.insert(body.call, (id, body.detail.clone()));
+                self.open.insert(body.call, (id, body.detail));
                 vec![line]
             }
-            Record::CallFinished(body) => self.on_call_finished(body),
-            Record::PlanUpdated(body) => self.on_plan(body),
+            Record::CallFinished(body) => self.on_call_finished(&body),
+            Record::PlanUpdated(body) => self.on_plan(&body),
             Record::Notice(body) => match body.level {
                 Level::Retry => vec![error(&body.text)],
-                Level::Warning | Level::Error => {
-                    vec![self.item("error", json!({ "message": body.text }))]
-                }
+                Level::Warning | Level::Error => vec![self.warning(&body.text)],
             },
-            Record::HostDecided(body) if !body.allowed => {
+            Record::SandboxWeaker(body) => vec![self.warning(&weaker(&body.ways))],
+            Record::HostDecided(body) if body.allowed => Vec::new(),
+            Record::HostDecided(body) => {
                 let message = format!("{}:{} is refused: {}", body.host, body.port, body.reason);
-                vec![self.item("error", json!({ "message": message }))]
+                vec![self.warning(&message)]
             }
             Record::TurnFinished(body) => self.on_turn_finished(&body.result, body.usage),
-            _ => match record {
-                // Its text may be long: it is moved.
-                Record::ItemCompleted(body) => self.on_item(body.item),
-                _ => Vec::new(),
-            },
+            Record::SessionCreated(_)
+            | Record::SessionOpened(_)
+            | Record::OpAccepted(_)
+            | Record::ItemAdded(_)
+            | Record::RequestStarted(_)
+            | Record::TextPart(_)
+            | Record::ApprovalAsked(_)
+            | Record::ApprovalAnswered(_)
+            | Record::ProcessEnded(_)
+            | Record::RequestFinished(_)
+            | Record::Compacted(_)
+            | Record::Checkpoint(_)
+            | Record::Mended(_) => Vec::new(),
         }
+    }
+
+    fn warning(&mut self, message: &str) -> Value {
+        self.item("error", json!({ "message": message }))
     }
 
     fn on_item(&mut self, item: Item) -> Vec<Value> {
@@ -127,13 +142,11 @@ impl JsonEvents {
     }
 
     fn on_call_finished(&mut self, body: &CallFinished) -> Vec<Value> {
-        let item = self.calls.remove(&body.call);
         let began = self.open.remove(&body.call);
-        if began.is_none() && item.as_ref().is_some_and(|item| item.tool == "update_plan") {
+        // The plan itself is shown.
+        if began.is_none() && matches!(body.detail, Some(CallDetail::Plan)) {
+            self.calls.remove(&body.call);
             return Vec::new();
-        }
-        if let Some(item) = &item {
-            self.calls.insert(body.call, item.clone());
         }
         let (id, began_as) = match began {
             Some((id, detail)) => (id, detail),
@@ -154,29 +167,33 @@ impl JsonEvents {
         detail: &CallDetail,
         finished: Option<&CallFinished>,
     ) -> Value {
-        let state = finished.map_or("in_progress", status);
         match detail {
-            CallDetail::Command { argv, .. } => event(
-                kind,
-                id,
-                "command_execution",
-                json!({
+            CallDetail::Command { argv, .. } => {
+                let mut fields = json!({
                     "command": command_line(argv),
-                    "aggregated_output": finished.map(printed).unwrap_or_default(),
-                    "exit_code": exit_code(finished.and_then(|finished| finished.detail.as_ref())),
-                    "status": state,
-                }),
-            ),
+                    "aggregated_output": finished.map(given).unwrap_or_default(),
+                    "exit_code": finished.and_then(exit_code),
+                    "status": Status::of(finished).word(),
+                });
+                if let (Value::Object(fields), Some(finished)) = (&mut fields, finished) {
+                    if let Some(message) = why(finished) {
+                        fields.insert("error".to_owned(), json!({ "message": message }));
+                    }
+                    fields.extend(finished.result.command().map(command_facts).unwrap_or_default());
+                }
+                event(kind, id, "command_execution", fields)
+            }
             CallDetail::Patch { changes } => {
                 let changes = changes.iter().map(|change| {
                     json!({ "path": change.path.display().to_string(), "kind": change.kind })
                 });
-                // This kind of item knows no other word for it.
-                let state = if state == "declined" { "failed" } else { state };
+                let state = Status::of(finished).without_declined().word();
                 let changes = changes.collect::<Vec<_>>();
                 event(kind, id, "file_change", json!({ "changes": changes, "status": state }))
             }
-            CallDetail::Tool { .. } => self.tool_event(kind, id, call, finished),
+            CallDetail::Interact { .. } | CallDetail::Plan | CallDetail::Tool { .. } => {
+                self.tool_event(kind, id, call, finished)
+            }
         }
     }
 
@@ -194,10 +211,19 @@ impl JsonEvents {
             }
             CallInput::Text(text) => Value::String(text.clone()),
         });
-        let text = finished.map(result_text).unwrap_or_default();
-        let fine = finished.is_some_and(|finished| finished.outcome.is_completed());
-        let result =
-            json!({ "content": [{ "type": "text", "text": text }], "structured_content": null });
+        let result = finished.filter(|finished| finished.outcome.is_completed()).map(|finished| {
+            let facts = finished.result.command().map(command_facts);
+            json!({
+                "content": [{ "type": "text", "text": given(finished) }],
+                "structured_content": facts,
+            })
+        });
+        let error = finished.and_then(why).map(|message| json!({ "message": message }));
+        let state = match finished {
+            None => Status::InProgress,
+            Some(finished) if finished.outcome.is_completed() => Status::Completed,
+            Some(_) => Status::Failed,
+        };
         event(
             kind,
             id,
@@ -206,9 +232,9 @@ impl JsonEvents {
                 "server": "troupe",
                 "tool": item.map_or("", |item| item.tool.as_str()),
                 "arguments": arguments,
-                "result": if fine { result } else { Value::Null },
-                "error": if fine || finished.is_none() { Value::Null } else { json!({ "message": text }) },
-                "status": if fine { "completed" } else if finished.is_some() { "failed" } else { "in_progress" },
+                "result": result,
+                "error": error,
+                "status": state.word(),
             }),
         )
     }

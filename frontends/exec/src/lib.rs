@@ -7,6 +7,7 @@
 mod drive;
 mod exit;
 mod human;
+mod item;
 mod json;
 mod prompt;
 mod sessions;

@@ -9,9 +9,9 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 use troupe_types::{
-    AssistantItem, CallDetail, CallFinished, CallId, CallStarted, Content, Event, Failure, Item,
-    ItemCompleted, Line, Op, OpId, Outcome, Record, RequestId, RequestStarted, SessionId,
-    TurnFinished, TurnId, TurnStarted, Usage,
+    AssistantItem, CallDetail, CallFinished, CallId, CallResult, CallStarted, Content, Event,
+    Failure, Item, ItemCompleted, Line, Op, OpId, Outcome, Record, RequestId, RequestStarted,
+    SessionId, TurnFinished, TurnId, TurnStarted, Usage,
 };
 
 /// A session that says what it is told to.
@@ -168,16 +168,13 @@ async fn a_lost_call_stays_what_it_was() {
     let detail = CallDetail::Command {
         argv: vec!["bash".into(), "-c".into(), "true".into()],
         cwd: "/".into(),
-        exit_code: None,
-        strays: 0,
         outside: false,
-        background: None,
     };
     stage.tell(Record::CallStarted(CallStarted { call, detail }));
     stage.tell(Record::CallFinished(CallFinished {
         call,
         outcome: Outcome::Lost,
-        content: Vec::new(),
+        result: CallResult::Nothing,
         detail: None,
         took_ms: 0,
     }));

@@ -1,6 +1,6 @@
 //! Texts that both forms of output need.
 
-use troupe_types::{CallDetail, CallFinished, Content, Outcome};
+use troupe_types::{CallDetail, CallFinished, CallResult, CommandEnd, Content, Outcome};
 
 /// A command line as one would type it.
 pub(crate) fn command_line(argv: &[String]) -> String {
@@ -15,39 +15,68 @@ fn quoted(part: &str) -> String {
     format!("'{}'", part.replace('\'', "'\\''"))
 }
 
-/// All text of a call's result.
-pub(crate) fn result_text(finished: &CallFinished) -> String {
-    finished.content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
-}
-
-/// What a command printed: the result without the lines that the model is told before it.
-pub(crate) fn printed(finished: &CallFinished) -> String {
-    let text = result_text(finished);
-    let is_report = text.starts_with("Exit code: ");
-    match text.split_once("\nOutput:\n") {
-        Some((_, output)) if is_report => output.to_owned(),
-        _ => text,
+/// What the call gave: what a command printed, and nothing else; or all text of another tool.
+pub(crate) fn given(finished: &CallFinished) -> String {
+    match &finished.result {
+        CallResult::Command(result) => result.output.text(),
+        CallResult::Content { content } => {
+            content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
+        }
+        CallResult::Nothing => String::new(),
     }
 }
 
-/// A command's exit status, once it is known.
-pub(crate) fn exit_code(detail: Option<&CallDetail>) -> Option<i32> {
-    match detail {
-        Some(CallDetail::Command { exit_code, .. }) => *exit_code,
-        _ => None,
-    }
+/// A command's exit status, where it ended by itself.
+pub(crate) fn exit_code(finished: &CallFinished) -> Option<i32> {
+    finished.result.command().and_then(|result| result.end.exit_code())
 }
 
-/// How a call ended, in the words of the events.
-pub(crate) fn status(finished: &CallFinished) -> &'static str {
-    match &finished.outcome {
-        Outcome::Completed => match exit_code(finished.detail.as_ref()) {
-            None | Some(0) => "completed",
-            Some(_) => "failed",
+/// Why the call did not complete; none for one that did.
+pub(crate) fn why(finished: &CallFinished) -> Option<String> {
+    let limit = finished.result.command().map(|result| result.end);
+    Some(match &finished.outcome {
+        Outcome::Completed => return None,
+        Outcome::Failed(failure) => failure.message.clone(),
+        Outcome::Cancelled => "stopped by the user".to_owned(),
+        Outcome::TimedOut => match limit {
+            Some(CommandEnd::TimedOut { limit_ms }) => {
+                format!("timed out after {limit_ms} milliseconds")
+            }
+            _ => "the turn's time was up before it began".to_owned(),
         },
-        Outcome::Failed(failure) if failure.class == troupe_types::ErrorClass::Denied => "declined",
-        Outcome::Failed(_) | Outcome::Cancelled | Outcome::TimedOut | Outcome::Lost => "failed",
+        Outcome::Lost => {
+            "lost: the part of the host that ran it failed, so its effect is unknown".to_owned()
+        }
+    })
+}
+
+/// What a call does, in one line for people; a command's is its own line.
+pub(crate) fn summary(detail: &CallDetail) -> String {
+    match detail {
+        CallDetail::Command { argv, .. } => script(argv),
+        CallDetail::Patch { .. } => "apply patch".to_owned(),
+        CallDetail::Plan => "update the plan".to_owned(),
+        CallDetail::Interact { process, command, input } if input.is_empty() => {
+            format!("wait for {process} `{command}`")
+        }
+        CallDetail::Interact { process, command, input } => {
+            format!("type {input:?} into {process} `{command}`")
+        }
+        CallDetail::Tool { summary } => summary.clone(),
     }
+}
+
+/// A shell's script without the shell.
+pub(crate) fn script(argv: &[String]) -> String {
+    match argv {
+        [_, flag, script] if flag.starts_with('-') => script.clone(),
+        argv => command_line(argv),
+    }
+}
+
+/// In which ways the sandbox is weaker than its mode promises.
+pub(crate) fn weaker(ways: &[String]) -> String {
+    format!("the sandbox is weaker here than its mode promises: {}", ways.join("; "))
 }
 
 /// The text without what a terminal would obey: models and commands may say anything.

@@ -1,7 +1,7 @@
 //! What a conversation is told.
 
 use crate::{Appended, ReplayError, ReplayLine, StorageFault};
-use troupe_kit::Reply;
+use troupe_kit::{Exit, Reply};
 use troupe_types::{
     ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, HostDecided, Item,
     PlanUpdated, ProcessEnded, RequestId, Submission, TurnId, Usage,
@@ -42,7 +42,7 @@ pub enum ConversationMessage {
         /// The request.
         request: RequestId,
         /// How the actor ended.
-        exit: String,
+        exit: Exit,
     },
     /// Tail of bulk, from a tool exec: a step of a call. Few per call, so without permits.
     Tool {
@@ -56,7 +56,7 @@ pub enum ConversationMessage {
         /// The call.
         call: CallId,
         /// How the actor ended.
-        exit: String,
+        exit: Exit,
     },
     /// Tail of bulk, from the conversation to itself at its start: what stood before it has been
     /// seen, so what is still open without a live actor is lost.

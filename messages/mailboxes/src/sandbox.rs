@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use troupe_kit::Mailbox;
-use troupe_types::{CallId, ErrorClass, OutputStream, SandboxSettings};
+use troupe_types::{CallId, ErrorClass, SandboxSettings};
 
 /// What sandbox is told.
 #[derive(Debug)]
@@ -71,8 +71,10 @@ pub enum ProcessExit {
 
 /// A running process. Dropping it kills the whole tree.
 pub struct Running {
-    /// What it prints, each with the name of the stream.
-    pub output: Vec<(OutputStream, Box<dyn AsyncRead + Send + Unpin>)>,
+    /// What it prints, to either stream, in the order of its writes.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// What the sandbox says about it: lines of text, none of them the command's.
+    pub notes: Box<dyn AsyncRead + Send + Unpin>,
     /// What is typed, on a terminal.
     pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     /// Resolves when the leader exits.

@@ -3,7 +3,7 @@
 use crate::{LaunchAnswer, Verdict};
 use std::{path::PathBuf, time::Duration};
 use troupe_kit::Mailbox;
-use troupe_types::{CallFinished, Decision, HostDecided, ProcessEnded};
+use troupe_types::{CallFinished, CommandResult, Decision, HostDecided, ProcessEnded};
 
 /// What a tool exec is told. It is temporary: if it dies, its effect is lost and said to be.
 #[derive(Debug)]
@@ -58,19 +58,19 @@ pub struct Interact {
     pub input: String,
     /// How long it is waited for what comes.
     pub wait: Duration,
-    /// The most tokens of output.
-    pub tokens: usize,
+    /// The most tokens of output that the model wants.
+    pub tokens: Option<usize>,
     /// Who is answered.
     pub asker: Mailbox<ToolMessage>,
 }
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Interaction {
-    /// For the model.
-    pub text: String,
-    /// It could not be typed: the text says why.
-    pub refused: bool,
+pub enum Interaction {
+    /// The process was read.
+    Read(Box<CommandResult>),
+    /// It could not be typed, for this reason.
+    Refused(String),
 }
 
 /// A background process of a session.

@@ -3,16 +3,6 @@
 use crate::{CallId, Failure, Line};
 use serde::{Deserialize, Serialize};
 
-/// Which output of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
 /// Something that can be read again elsewhere and may therefore be dropped when the reader is slow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -21,11 +11,9 @@ pub enum Progress {
     CallOutput {
         /// The call.
         call: CallId,
-        /// Which output.
-        stream: OutputStream,
         /// Where the text starts in the call's output, in bytes.
         offset: u64,
-        /// The text, lossy UTF-8.
+        /// The text, in whole characters; bytes that are no text are U+FFFD.
         text: String,
     },
     /// An actor of this session was started again after a failure.

@@ -6,13 +6,16 @@
 //! record they cannot use into a visible [`Event::Skipped`].
 
 mod approval;
+mod cut;
 mod event;
+mod for_model;
 mod ids;
 mod item;
 mod model;
 mod op;
 mod outcome;
 mod record;
+mod result;
 mod settings;
 mod usage;
 
@@ -20,7 +23,8 @@ mod usage;
 mod tests;
 
 pub use approval::{ApprovalAsk, ApprovalPolicy, Decision, Granular};
-pub use event::{Event, OutputStream, Progress};
+pub use cut::{BYTES_PER_TOKEN, end_of, start_of, tokens_of, truncation_marker};
+pub use event::{Event, Progress};
 pub use ids::{CallId, IdError, OpId, RequestId, SessionId, TurnId};
 pub use item::{
     AssistantItem, CallInput, CallItem, Content, ContextItem, ContextKind, Item, Opaque,
@@ -31,11 +35,12 @@ pub use op::{Op, Submission};
 pub use outcome::{ErrorClass, Failure, Outcome};
 pub use record::{
     ApprovalAnswered, ApprovalAsked, CallDetail, CallFinished, CallRequested, CallStarted, Channel,
-    Checkpoint, Compacted, FORMAT, FileChanged, HostDecided, ItemAdded, ItemCompleted, Level, Line,
-    LineError, Mended, Notice, OpAccepted, PlanStep, PlanUpdated, ProcessEnded, Record,
-    RequestFinished, RequestOutcome, RequestStarted, SessionCreated, SessionOpened, StepStatus,
-    TextPart, TurnFinished, TurnStarted,
+    Checkpoint, Compacted, FORMAT, FileChangeKind, FileChanged, HostDecided, ItemAdded,
+    ItemCompleted, Level, Line, LineError, Mended, Notice, OpAccepted, PlanStep, PlanUpdated,
+    ProcessEnded, Record, RequestFinished, RequestOutcome, RequestStarted, SandboxWeaker,
+    SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished, TurnStarted,
 };
+pub use result::{CallResult, CommandEnd, CommandResult, Kept, Printed, RefusedHost};
 pub use settings::{
     CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
 };

@@ -5,8 +5,8 @@
 //! the kind's own body.
 
 use crate::{
-    ApprovalAsk, CallId, CallItem, Content, Decision, Failure, Item, OpId, Outcome, RequestId,
-    SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
+    ApprovalAsk, CallId, CallItem, CallResult, Content, Decision, Failure, Item, OpId, Outcome,
+    RequestId, SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
 };
 use serde::{Deserialize, Serialize, ser::Error as _};
 use serde_json::{Value, value::RawValue};
@@ -250,6 +250,8 @@ records! {
     RequestFinished,
     /// Something the user should know.
     Notice,
+    /// Commands are held less firmly than the session's mode promises.
+    SandboxWeaker,
     /// A summary replaced the earlier context.
     Compacted,
     /// A turn ended.
@@ -398,24 +400,27 @@ pub enum CallDetail {
         argv: Vec<String>,
         /// Where it runs.
         cwd: PathBuf,
-        /// Its exit status, once known; 128 + n after signal n.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        exit_code: Option<i32>,
-        /// Processes it left behind, which were ended.
-        #[serde(default, skip_serializing_if = "is_zero")]
-        strays: u32,
         /// It runs without the sandbox.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         outside: bool,
-        /// It goes on in the background, under this number.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        background: Option<u64>,
+    },
+    /// A background process is read, and may be typed into.
+    Interact {
+        /// Its number in the session.
+        process: u64,
+        /// The start of the script that it runs.
+        command: String,
+        /// What is typed, or its start; nothing if it is only read.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        input: String,
     },
     /// A patch.
     Patch {
         /// The files.
         changes: Vec<FileChanged>,
     },
+    /// The plan is replaced.
+    Plan,
     /// Any other tool.
     Tool {
         /// What it does, in one line (`read src/main.rs`).
@@ -428,13 +433,25 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
+/// What becomes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileChangeKind {
+    /// It is made.
+    Add,
+    /// It is removed.
+    Delete,
+    /// Its text changes, or its place.
+    Update,
+}
+
 /// One file of a patch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileChanged {
     /// The file.
     pub path: PathBuf,
-    /// `add`, `delete` or `update`.
-    pub kind: String,
+    /// What becomes of it.
+    pub kind: FileChangeKind,
     /// Where it was moved to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved_to: Option<PathBuf>,
@@ -454,18 +471,43 @@ pub struct CallStarted {
 
 /// Body of [`Record::CallFinished`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "CallFinishedForm")]
 pub struct CallFinished {
     /// The call.
     pub call: CallId,
     /// How it ended.
     pub outcome: Outcome,
-    /// What the model is shown.
-    pub content: Vec<Content>,
+    /// What came of it.
+    pub result: CallResult,
     /// What it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<CallDetail>,
     /// How long it took, in milliseconds.
     pub took_ms: u64,
+}
+
+/// The same as it is read: earlier lines have the text that the model was shown in place of the
+/// result.
+#[derive(Deserialize)]
+struct CallFinishedForm {
+    call: CallId,
+    outcome: Outcome,
+    result: Option<CallResult>,
+    #[serde(default)]
+    content: Vec<Content>,
+    detail: Option<CallDetail>,
+    took_ms: u64,
+}
+
+impl From<CallFinishedForm> for CallFinished {
+    fn from(form: CallFinishedForm) -> Self {
+        let CallFinishedForm { call, outcome, result, content, detail, took_ms } = form;
+        let earlier = match content.is_empty() {
+            true => CallResult::Nothing,
+            false => CallResult::Content { content },
+        };
+        Self { call, outcome, result: result.unwrap_or(earlier), detail, took_ms }
+    }
 }
 
 /// Body of [`Record::ProcessEnded`].
@@ -591,6 +633,13 @@ pub struct Notice {
     pub level: Level,
     /// The text.
     pub text: String,
+}
+
+/// Body of [`Record::SandboxWeaker`]: recorded when it is not what was said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxWeaker {
+    /// In which ways, in sentences without a full stop.
+    pub ways: Vec<String>,
 }
 
 /// Body of [`Record::Compacted`].

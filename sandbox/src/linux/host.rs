@@ -121,14 +121,15 @@ impl Launcher {
         let failed = |error: io::Error| LaunchError::Launcher(error.to_string());
         let bytes = wire::encode(command, profile);
         let (control, theirs) = sys::socket_pair(libc::SOCK_STREAM).map_err(failed)?;
-        let (stdout, to_stdout) = sys::pipe().map_err(failed)?;
-        let (stderr, to_stderr) = sys::pipe().map_err(failed)?;
-        for end in [&stdout, &stderr] {
-            sys::widen_pipe(end.as_fd(), PIPE);
+        // One pipe for both streams: only so is what was written first also read first.
+        let (output, to_output) = sys::pipe().map_err(failed)?;
+        let (notes, to_notes) = sys::pipe().map_err(failed)?;
+        sys::widen_pipe(output.as_fd(), PIPE);
+        for end in [&output, &notes] {
             sys::set_nonblocking(end.as_fd()).map_err(failed)?;
         }
-        self.send(&bytes, [theirs.as_fd(), to_stdout.as_fd(), to_stderr.as_fd()])?;
-        drop((theirs, to_stdout, to_stderr));
+        self.send(&bytes, [theirs.as_fd(), to_output.as_fd(), to_notes.as_fd()])?;
+        drop((theirs, to_output, to_notes));
         let control = StdStream::from(control);
         control.set_nonblocking(true).map_err(failed)?;
         let killer = Arc::new(control.try_clone().map_err(failed)?);
@@ -155,8 +156,8 @@ impl Launcher {
             strays.load(Ordering::Acquire)
         };
         let mut started = Started {
-            stdout: Box::new(pipe::Receiver::from_owned_fd(stdout).map_err(failed)?),
-            stderr: Box::new(pipe::Receiver::from_owned_fd(stderr).map_err(failed)?),
+            output: Box::new(pipe::Receiver::from_owned_fd(output).map_err(failed)?),
+            notes: Box::new(pipe::Receiver::from_owned_fd(notes).map_err(failed)?),
             input: None,
             exit,
             kill: Arc::new(kill),
@@ -170,7 +171,7 @@ impl Launcher {
         if let Some(master) = terminal {
             let terminal = TerminalEnd::new(master).map_err(failed)?;
             started.input = Some(Box::new(terminal.try_clone().map_err(failed)?));
-            started.stdout = Box::new(terminal);
+            started.output = Box::new(terminal);
         }
         Ok(started)
     }

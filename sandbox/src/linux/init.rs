@@ -37,6 +37,7 @@ pub(crate) struct Request {
     pub(crate) control: OwnedFd,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    pub(crate) notes: Notes,
     /// The host's own input instead of none.
     pub(crate) stdin: Option<OwnedFd>,
     /// A session of its own, away from the terminal.
@@ -44,6 +45,13 @@ pub(crate) struct Request {
     pub(crate) soft_files: Option<u64>,
     /// The control group it is born in.
     pub(crate) group: Option<Group>,
+}
+
+/// Where the sandbox says what it has to say about a command, a line for each thing.
+pub(crate) struct Notes {
+    pub(crate) to: OwnedFd,
+    /// What each line begins with, where lines of the command's stand between them.
+    pub(crate) prefix: &'static str,
 }
 
 /// A started init.
@@ -334,11 +342,11 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
     }
     let stdin = request.stdin.as_ref().map(|fd| fd.as_raw_fd());
-    let kept =
-        [request.control.as_raw_fd(), request.stdout.as_raw_fd(), request.stderr.as_raw_fd()];
-    let errors = if copies.is_empty() { None } else { Some(request.stderr.try_clone()?) };
+    let kept = [&request.control, &request.stdout, &request.stderr, &request.notes.to];
+    let kept = kept.map(AsRawFd::as_raw_fd);
+    let notes = if copies.is_empty() { None } else { Some(request.notes.to.try_clone()?) };
     let held = copies.iter().flat_map(|copy| [copy.original.as_raw_fd(), copy.upper.as_raw_fd()]);
-    let held = held.chain(errors.as_ref().map(AsRawFd::as_raw_fd));
+    let held = held.chain(notes.as_ref().map(AsRawFd::as_raw_fd));
     let held = held.chain(listener.as_ref().map(AsRawFd::as_raw_fd));
     sys::close_others(kept.into_iter().chain(stdin).chain(held), 3)?;
     let null: OwnedFd = fs::File::open("/dev/null")?.into();
@@ -369,7 +377,7 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
     };
     drop(failure);
     // The leader holds its own; whoever reads them waits for their end.
-    for fd in [0, 1, 2].into_iter().chain([kept[1], kept[2]]).chain(stdin) {
+    for fd in [0, 1, 2].into_iter().chain([kept[1], kept[2], kept[3]]).chain(stdin) {
         // SAFETY: replaces descriptors of this process that are not used below.
         check(unsafe { libc::dup2(null.as_raw_fd(), fd) })?;
     }
@@ -384,7 +392,7 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
     };
     wire::send(control.as_fd(), &report.write(), &along)?;
     drop((terminal, listener));
-    let mut copies = Copies { copies: &copies, errors };
+    let mut copies = Copies { copies: &copies, notes, prefix: request.notes.prefix };
     watch(&mut control, &signals, leader, level, &mut copies)
 }
 
@@ -444,26 +452,28 @@ fn busy() -> i32 {
 /// The git folders that the command changed in copies.
 struct Copies<'a> {
     copies: &'a [Repository],
-    /// Where it is said what was not taken over.
-    errors: Option<OwnedFd>,
+    /// Where it is said what was not taken over, until it was.
+    notes: Option<OwnedFd>,
+    prefix: &'static str,
 }
 
 impl Copies<'_> {
     /// Takes over what is sound, once. Whatever still runs is ended first: nothing may change under
     /// it.
     fn take_over(&mut self) {
-        let Some(errors) = self.errors.take() else { return };
+        let Some(notes) = self.notes.take() else { return };
         if !self.copies.iter().any(git::is_changed) {
             return;
         }
         // SAFETY: plain integers; as the first process of a namespace, all others in it.
         let _none = unsafe { libc::kill(-1, libc::SIGKILL) };
         while sys::wait(true).is_ok() {}
-        let mut errors = fs::File::from(errors);
+        let mut notes = fs::File::from(notes);
         for copy in self.copies {
             for refused in git::take_over(copy).refused {
                 // Whoever does not read it does not care.
-                let _gone = writeln!(errors, "troupe: not taken over into .git: {refused}");
+                let prefix = self.prefix;
+                let _gone = writeln!(notes, "{prefix}not taken over into .git: {refused}");
             }
         }
     }

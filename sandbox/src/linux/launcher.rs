@@ -6,7 +6,7 @@
 use super::{
     confine::Level,
     groups::{Group, Groups},
-    init::{self, Init, Request},
+    init::{self, Init, Notes, Request},
     placeholders::Placeholders,
     sys::{self, exit_now},
     wire::{self, Report},
@@ -74,17 +74,19 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn launch(&mut self, bytes: &[u8], [control, stdout, stderr]: [OwnedFd; 3]) {
+    fn launch(&mut self, bytes: &[u8], [control, output, notes]: [OwnedFd; 3]) {
         // Dropping the descriptors tells the host that nothing was started.
         let Some((command, profile)) = wire::decode(bytes) else { return };
+        let Ok(stderr) = output.try_clone() else { return };
         // Without one the command runs all the same.
         let group = self.groups.as_mut().and_then(|groups| groups.make(&profile.limits).ok());
         let mut request = Request {
             command,
             profile,
             control,
-            stdout,
+            stdout: output,
             stderr,
+            notes: Notes { to: notes, prefix: "" },
             stdin: None,
             own_session: true,
             soft_files: self.soft_files,

@@ -20,6 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::net::unix::pipe;
 
 /// Starts commands.
 pub struct Launcher {
@@ -62,6 +63,7 @@ impl Launcher {
         let terminal = command.terminal.then(open_terminal).transpose().map_err(failed)?;
         let mut keeper = tokio::process::Command::from(self.keeper(command, profile, port));
         keeper.stdin(Stdio::from(OwnedFd::from(theirs))).kill_on_drop(true);
+        let mut piped = None;
         let master = match terminal {
             Some((master, slave)) => {
                 keeper.stdout(Stdio::from(slave.try_clone().map_err(failed)?));
@@ -69,7 +71,10 @@ impl Launcher {
                 Some(master)
             }
             None => {
-                keeper.stdout(Stdio::piped()).stderr(Stdio::piped());
+                // One pipe for both streams: only so is what was written first also read first.
+                let (reader, writer) = io::pipe().map_err(failed)?;
+                keeper.stdout(writer.try_clone().map_err(failed)?).stderr(writer);
+                piped = Some(OwnedFd::from(reader));
                 None
             }
         };
@@ -77,18 +82,17 @@ impl Launcher {
         // Its copies of the terminal's other end are the keeper's alone from here on.
         drop(keeper);
         let lost = || LaunchError::Launcher("the command has no output".to_owned());
-        let (stdout, stderr, input): (crate::Output, crate::Output, _) = match master {
+        let (output, input): (crate::Output, _) = match master {
             Some(master) => {
                 let end = TerminalEnd::new(master).map_err(failed)?;
                 let input = end.try_clone().map_err(failed)?;
                 let input: Box<dyn tokio::io::AsyncWrite + Send + Unpin> = Box::new(input);
-                (Box::new(end), Box::new(tokio::io::empty()), Some(input))
+                (Box::new(end), Some(input))
             }
-            None => (
-                Box::new(child.stdout.take().ok_or_else(lost)?),
-                Box::new(child.stderr.take().ok_or_else(lost)?),
-                None,
-            ),
+            None => {
+                let piped = piped.ok_or_else(lost)?;
+                (Box::new(pipe::Receiver::from_owned_fd(piped).map_err(failed)?), None)
+            }
         };
         let exit = Box::pin(async move {
             let exit = child.wait().await.map_or(Exit::Lost, exit_of);
@@ -106,7 +110,8 @@ impl Launcher {
         });
         let weaker = super::enforcement(profile).weaker;
         let weaker = if profile.sandboxed { weaker } else { Vec::new() };
-        Ok(Started { stdout, stderr, input, exit, kill, interrupt, listener, weaker })
+        let notes = Box::new(tokio::io::empty());
+        Ok(Started { output, notes, input, exit, kill, interrupt, listener, weaker })
     }
 
     #[allow(clippy::disallowed_methods, reason = "this package starts processes")]

@@ -103,31 +103,28 @@ impl Launcher {
         let held = hold(profile)?;
         let weaker = if profile.sandboxed { enforcement(profile).weaker } else { Vec::new() };
         let listener = way_out(profile).map_err(failed)?;
-        let (stdout, to_stdout) = terminal::pipe_from_command().map_err(failed)?;
+        let (output, to_output) = terminal::pipe_from_command().map_err(failed)?;
         let job = Job::new(&profile.limits).map_err(failed)?;
         if command.terminal {
             let (input, from_input) = terminal::pipe_to_command().map_err(failed)?;
-            let terminal = Terminal::new(&from_input, &to_stdout).map_err(failed)?;
-            drop((from_input, to_stdout));
+            let terminal = Terminal::new(&from_input, &to_output).map_err(failed)?;
+            drop((from_input, to_output));
             let streams = Streams::Terminal(&terminal);
             let process = spawn::start(command, held.as_ref(), &streams, &job)?;
             let started = running(process, job, Some(terminal));
             return Ok(Started {
-                stdout: Box::new(stdout),
-                stderr: Box::new(tokio::io::empty()),
+                output: Box::new(output),
                 input: Some(Box::new(input)),
                 listener,
                 weaker,
                 ..started
             });
         }
-        let (stderr, to_stderr) = terminal::pipe_from_command().map_err(failed)?;
-        let streams = Streams::Pipes { stdout: &to_stdout, stderr: &to_stderr };
+        let streams = Streams::Pipes { output: &to_output };
         let process = spawn::start(command, held.as_ref(), &streams, &job)?;
-        drop((to_stdout, to_stderr));
+        drop(to_output);
         let started = running(process, job, None);
-        let (stdout, stderr) = (Box::new(stdout), Box::new(stderr));
-        Ok(Started { stdout, stderr, listener, weaker, ..started })
+        Ok(Started { output: Box::new(output), listener, weaker, ..started })
     }
 }
 
@@ -154,8 +151,8 @@ fn running(process: Process, job: Job, terminal: Option<Terminal>) -> Started {
     let interrupt = Arc::new(move || job.end());
     let nothing = || Box::new(tokio::io::empty());
     Started {
-        stdout: nothing(),
-        stderr: nothing(),
+        output: nothing(),
+        notes: nothing(),
         input: None,
         exit,
         kill,

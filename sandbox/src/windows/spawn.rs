@@ -32,8 +32,8 @@ use windows_sys::Win32::{
 
 /// What a command is connected to.
 pub(super) enum Streams<'a> {
-    /// Pipes, and nothing to read.
-    Pipes { stdout: &'a File, stderr: &'a File },
+    /// One pipe for both outputs, so that their order stays, and nothing to read.
+    Pipes { output: &'a File },
     /// A terminal of its own.
     Terminal(&'a Terminal),
     /// What this process is connected to.
@@ -91,8 +91,8 @@ fn create(
         unsafe { GetStdHandle(which) }
     };
     let handles: Option<[HANDLE; 3]> = match streams {
-        Streams::Pipes { stdout, stderr } => {
-            Some([nothing.as_raw_handle(), stdout.as_raw_handle(), stderr.as_raw_handle()])
+        Streams::Pipes { output } => {
+            Some([nothing.as_raw_handle(), output.as_raw_handle(), output.as_raw_handle()])
         }
         Streams::Own => Some([STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].map(own)),
         Streams::Terminal(_) => None,

@@ -42,7 +42,7 @@ impl Crew for SessionCrew {
         let spec = ChildSpec::of::<ModelStream>(name, &mailbox, args)
             .restart(Restart::Temporary)
             .on_exit(move |exit| {
-                let exit = exit.to_string();
+                let exit = exit.clone();
                 let _refused = told.tell_behind(ConversationMessage::StreamGone { request, exit });
             })
             .build();
@@ -76,7 +76,7 @@ impl Crew for SessionCrew {
         let spec = ChildSpec::of::<ToolExec>(name, &mailbox, args)
             .restart(Restart::Temporary)
             .on_exit(move |exit| {
-                let exit = exit.to_string();
+                let exit = exit.clone();
                 let _refused = told.tell_behind(ConversationMessage::ToolGone { call, exit });
             })
             .build();

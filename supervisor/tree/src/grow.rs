@@ -12,10 +12,10 @@ use troupe_conversation::Fold;
 use troupe_recorder::LogPath;
 use troupe_types::{
     AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem, CallRequested,
-    CallStarted, Compacted, Content, Item, ItemAdded, ItemCompleted, Line, Op, OpAccepted, Outcome,
-    Record, RequestFinished, RequestId, RequestOutcome, RequestStarted, SessionCreated, SessionId,
-    SessionOpened, SessionSettings, Submission, SummaryItem, TurnFinished, TurnId, TurnStarted,
-    Usage, UserItem,
+    CallResult, CallStarted, CommandEnd, CommandResult, Compacted, Content, Item, ItemAdded,
+    ItemCompleted, Line, Op, OpAccepted, Outcome, Printed, Record, RequestFinished, RequestId,
+    RequestOutcome, RequestStarted, SessionCreated, SessionId, SessionOpened, SessionSettings,
+    Submission, SummaryItem, TurnFinished, TurnId, TurnStarted, Usage, UserItem,
 };
 
 /// Items between the compaction and the end.
@@ -134,21 +134,18 @@ impl Log {
         self.write(CallRequested { request, index: 0, item })?;
         let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command];
         let cwd = self.settings.cwd.clone();
-        let detail = |exit_code| CallDetail::Command {
-            argv: argv.clone(),
-            cwd: cwd.clone(),
-            exit_code,
-            strays: 0,
-            outside: false,
-            background: None,
-        };
-        self.write(CallStarted { call, detail: detail(None) })?;
+        let detail = CallDetail::Command { argv, cwd, outside: false };
+        self.write(CallStarted { call, detail: detail.clone() })?;
         let line = format!("    let report_{number} = Report::read(&input)?; // and so on\n");
         self.write(CallFinished {
             call,
             outcome: Outcome::Completed,
-            content: vec![Content::text(line.repeat(24))],
-            detail: Some(detail(Some(0))),
+            result: CallResult::Command(Box::new(CommandResult::new(
+                CommandEnd::Exited { code: 0 },
+                2,
+                Printed { head: line.repeat(24), lines: 24, ..Printed::default() },
+            ))),
+            detail: Some(detail),
             took_ms: 2,
         })
     }

@@ -83,7 +83,7 @@ fn essence(record: &Record) -> Option<String> {
         },
         Record::CallRequested(body) => format!("call: {} {}", body.item.tool, body.item.wire_id),
         Record::CallFinished(body) => {
-            format!("{}: {}", outcome(&body.outcome), texts(&body.content))
+            format!("{}: {}", outcome(&body.outcome), texts(&body.for_model()))
         }
         Record::RequestFinished(body) => match &body.result {
             RequestOutcome::Completed => "answered".to_owned(),

@@ -68,7 +68,7 @@ impl Crew for PlayCrew {
         let spec = ChildSpec::of::<stream::Stream>(name, &mailbox, args)
             .restart(Restart::Temporary)
             .on_exit(move |exit| {
-                let exit = exit.to_string();
+                let exit = exit.clone();
                 let _ = told.tell_behind(ConversationMessage::StreamGone { request, exit });
             })
             .build();
@@ -88,7 +88,7 @@ impl Crew for PlayCrew {
         let spec = ChildSpec::of::<tool::Tool>(name, &mailbox, args)
             .restart(Restart::Temporary)
             .on_exit(move |exit| {
-                let exit = exit.to_string();
+                let exit = exit.clone();
                 let _ = told.tell_behind(ConversationMessage::ToolGone { call, exit });
             })
             .build();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{ConversationMessage, ToolFact, ToolMessage};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallItem, Content, Decision, ErrorClass, Outcome,
+    ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, Decision, ErrorClass, Outcome,
 };
 
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl Tool {
         let finished = CallFinished {
             call: self.args.item.call,
             outcome,
-            content: vec![Content::text(format!("done {}", self.args.item.wire_id))],
+            result: CallResult::text(format!("done {}", self.args.item.wire_id)),
             detail: None,
             took_ms: 0,
         };

@@ -1,19 +1,7 @@
 //! Cutting text: at character boundaries, invalid UTF-8 replaced, with a marker for the hole.
 
 use std::str::Utf8Chunk;
-
-/// What one token counts for, in bytes.
-pub const BYTES_PER_TOKEN: usize = 4;
-
-/// The tokens that `bytes` count for, rounded up.
-pub(super) const fn tokens_of(bytes: u64) -> u64 {
-    bytes.div_ceil(BYTES_PER_TOKEN as u64)
-}
-
-/// The marker that stands for `bytes` removed bytes.
-pub(super) fn marker(bytes: u64) -> String {
-    format!("…{} tokens truncated…", tokens_of(bytes))
-}
+use troupe_types::{BYTES_PER_TOKEN, end_of, start_of, truncation_marker};
 
 /// Shortens `text` to `tokens` tokens: half of them from its start, half from its end.
 ///
@@ -29,25 +17,7 @@ pub fn truncate_text(text: &str, tokens: usize) -> String {
     let tail = end_of(text, budget - budget / 2);
     let removed = (text.len() - head.len() - tail.len()) as u64;
     let lines = text.lines().count();
-    format!("Total output lines: {lines}\n\n{head}{}{tail}", marker(removed))
-}
-
-/// The start of `text`: at most `cap` bytes, whole characters.
-pub(crate) fn start_of(text: &str, cap: usize) -> &str {
-    let mut at = cap.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    &text[..at]
-}
-
-/// The end of `text`: at most `cap` bytes, whole characters.
-pub(super) fn end_of(text: &str, cap: usize) -> &str {
-    let mut at = text.len().saturating_sub(cap);
-    while !text.is_char_boundary(at) {
-        at += 1;
-    }
-    &text[at..]
+    format!("Total output lines: {lines}\n\n{head}{}{tail}", truncation_marker(removed))
 }
 
 /// How many bytes at the end of `bytes` are the start of a character that is not complete.

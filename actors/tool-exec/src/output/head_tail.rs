@@ -3,9 +3,8 @@
 //! Half of the budget goes to the start; the rest is a ring over the end. All bytes and lines are
 //! counted, but only what may be kept is copied.
 
-use super::cut::{
-    BYTES_PER_TOKEN, lossy_end, lossy_start, marker, orphaned, partial_char, tokens_of,
-};
+use super::cut::{lossy_end, lossy_start, orphaned, partial_char};
+use troupe_types::{BYTES_PER_TOKEN, Printed};
 
 /// What is kept of one command's output unless told otherwise, in bytes.
 pub const CAPTURE_BYTES: usize = 1024 * 1024;
@@ -28,21 +27,6 @@ impl Default for HeadTail {
     fn default() -> Self {
         Self::new(CAPTURE_BYTES)
     }
-}
-
-/// An output as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// The text; with the marker `…N tokens truncated…` where something is left out.
-    pub text: String,
-    /// Whether something is left out.
-    pub truncated: bool,
-    /// The tokens left out, rounded up.
-    pub removed_tokens: u64,
-    /// The lines of the whole stream; an incomplete last line counts.
-    pub total_lines: u64,
-    /// The bytes of the whole stream.
-    pub total_bytes: u64,
 }
 
 impl HeadTail {
@@ -118,39 +102,29 @@ impl HeadTail {
         (self.head.clone(), [older, newer].concat())
     }
 
-    /// The output as text of at most `tokens` tokens and the marker: half from the start, half from
+    /// The output as text of at most `tokens` tokens: all of it, or half from the start and half from
     /// the end. Cuts never split a character; invalid UTF-8 becomes U+FFFD.
     #[must_use]
-    pub fn render(&self, tokens: usize) -> Rendered {
+    pub fn printed(&self, tokens: usize) -> Printed {
         let budget = tokens.saturating_mul(BYTES_PER_TOKEN);
         let (mut start, end) = self.parts();
         if self.dropped_bytes() == 0 {
             start.extend_from_slice(&end);
-            let (text, used) = lossy_start(&start, budget);
+            let (head, used) = lossy_start(&start, budget);
             if used == start.len() {
-                return self.rendered(text, 0);
+                return Printed { head, lines: self.total_lines(), ..Printed::default() };
             }
-            return self.join(&start, &start, budget);
+            return self.cut(&start, &start, budget);
         }
         let start = &start[..start.len() - partial_char(&start)];
         let end = &end[orphaned(&end)..];
-        self.join(start, end, budget)
+        self.cut(start, end, budget)
     }
 
-    fn join(&self, start: &[u8], end: &[u8], budget: usize) -> Rendered {
+    fn cut(&self, start: &[u8], end: &[u8], budget: usize) -> Printed {
         let (head, from_start) = lossy_start(start, budget / 2);
         let (tail, from_end) = lossy_end(end, budget - budget / 2);
-        let removed = self.bytes.saturating_sub((from_start + from_end) as u64);
-        self.rendered(format!("{head}{}{tail}", marker(removed)), removed)
-    }
-
-    fn rendered(&self, text: String, removed: u64) -> Rendered {
-        Rendered {
-            text,
-            truncated: removed > 0,
-            removed_tokens: tokens_of(removed),
-            total_lines: self.total_lines(),
-            total_bytes: self.bytes,
-        }
+        let omitted = self.bytes.saturating_sub((from_start + from_end) as u64);
+        Printed { head, omitted, tail, lines: self.total_lines() }
     }
 }

@@ -1,8 +1,7 @@
 //! Calls whose arguments have been read.
 
-use crate::output::start_of;
 use std::fmt::Write as _;
-use troupe_types::{PlanStep, Traits};
+use troupe_types::{PlanStep, Traits, start_of};
 
 /// The time a command has unless the model says otherwise, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: u64 = 120_000;

@@ -1,8 +1,8 @@
 //! The fields of a call's arguments, read leniently: numbers as strings, strings as numbers,
 //! `null` as absent, fields nobody asked for ignored.
 
-use crate::output::start_of;
 use serde_json::{Map, Value};
+use troupe_types::start_of;
 
 /// What is wrong with a field, as the end of a sentence to the model.
 pub(super) type Problem = String;

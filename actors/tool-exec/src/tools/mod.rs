@@ -57,7 +57,7 @@ impl<'a> Scope<'a> {
     /// A scope whose results fit into `tokens` tokens.
     #[must_use]
     pub fn new(cwd: &'a Path, tokens: usize, cancelled: &'a dyn Fn() -> bool) -> Self {
-        let budget = tokens.saturating_mul(crate::output::BYTES_PER_TOKEN);
+        let budget = tokens.saturating_mul(troupe_types::BYTES_PER_TOKEN);
         Self { cwd, budget, cancelled, denied: &|_| false }
     }
 

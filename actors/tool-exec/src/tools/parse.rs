@@ -11,8 +11,8 @@ use super::{
     fields::{Fields, Problem, as_text, kind},
     json, plan, specs,
 };
-use crate::output::start_of;
 use serde_json::Value;
+use troupe_types::start_of;
 use troupe_types::{CallInput, CallItem};
 
 /// A call that is not run; its text is for the model.

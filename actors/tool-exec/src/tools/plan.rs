@@ -4,8 +4,8 @@ use super::{
     call::PlanArgs,
     fields::{Fields, Problem, kind},
 };
-use crate::output::start_of;
 use serde_json::Value;
+use troupe_types::start_of;
 use troupe_types::{CallId, PlanStep, PlanUpdated, StepStatus};
 
 /// What the model is told after `update_plan`.

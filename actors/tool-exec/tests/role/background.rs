@@ -2,7 +2,7 @@
 
 use crate::{
     puppet::Puppet,
-    stage::{Scene, Stage, text},
+    stage::{Scene, Stage, result, text},
 };
 use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
@@ -10,7 +10,10 @@ use troupe_kit::{Kit, Mailbox};
 use troupe_messages::{
     BackgroundProcess, Interact, Interaction, ProcessExit, Question, Running, ToolMessage, Verdict,
 };
-use troupe_types::{CallDetail, ErrorClass, HostDecided, Outcome};
+use troupe_types::{
+    CallDetail, CallFinished, CallId, CallResult, CommandEnd, CommandResult, ErrorClass,
+    HostDecided, Outcome, Printed,
+};
 
 async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
     let mut stage = Scene::new("exec_command", arguments).begin();
@@ -23,13 +26,21 @@ async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
 fn interact(stage: &Stage, input: &str, wait_ms: u64) {
     let (input, wait) = (input.to_owned(), Duration::from_millis(wait_ms));
     let asker = stage.asker.clone();
-    stage.tell(ToolMessage::Interact(Interact { input, wait, tokens: 1000, asker }));
+    stage.tell(ToolMessage::Interact(Interact { input, wait, tokens: None, asker }));
 }
 
+fn read(answer: Option<Interaction>) -> CommandResult {
+    match answer {
+        Some(Interaction::Read(result)) => *result,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the model is told of an answer.
 fn said(answer: Option<Interaction>) -> String {
-    let answer = answer.unwrap();
-    assert!(!answer.refused, "{answer:?}");
-    answer.text
+    let result = CallResult::Command(Box::new(read(answer)));
+    let (call, outcome) = (CallId::new(), Outcome::Completed);
+    text(&CallFinished { call, outcome, result, detail: None, took_ms: 0 })
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,10 +63,7 @@ async fn what_goes_on_is_typed_into_read_once_and_told_when_it_ends() {
     let left = stage.left().await;
     assert!(text(&left).starts_with("Process running with session ID 12\n"), "{left:?}");
     assert!(text(&left).ends_with("Output:\n$ "), "{left:?}");
-    let detail = left.detail.unwrap();
-    let CallDetail::Command { exit_code: None, background: Some(12), .. } = detail else {
-        panic!("{detail:?}")
-    };
+    assert_eq!(result(&left).end, CommandEnd::Running { process: 12 });
 
     interact(&stage, "ls\n", 300);
     assert_eq!(process.read_typed(3).await, "ls\n");
@@ -88,7 +96,7 @@ async fn an_answer_that_nobody_heard_is_told_again() {
     stage.tell(ToolMessage::Interact(Interact {
         input: String::new(),
         wait: Duration::from_millis(250),
-        tokens: 1000,
+        tokens: None,
         asker: closed,
     }));
     interact(&stage, "", 250);
@@ -101,8 +109,8 @@ async fn without_a_terminal_it_can_only_be_interrupted() {
     let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
     stage.left().await;
     interact(&stage, "quit\n", 300);
-    let answer = stage.interacted().await.unwrap();
-    assert!(answer.refused && answer.text.contains("tty"), "{answer:?}");
+    let Some(Interaction::Refused(why)) = stage.interacted().await else { panic!() };
+    assert!(why.contains("tty") && !why.contains("  "), "{why}");
     interact(&stage, "\u{3}", 300);
     said(stage.interacted().await);
     assert_eq!(process.interrupts.load(Ordering::SeqCst), 1);
@@ -115,7 +123,7 @@ async fn it_is_ended_on_request_and_with_its_owner() {
     stage.left().await;
     stage.tell(ToolMessage::Cancel);
     process.killed().await;
-    drop((process.stdout.take(), process.stderr.take()));
+    drop((process.output.take(), process.notes.take()));
     assert_eq!(stage.ended().await.outcome, Outcome::Cancelled);
     stage.gone().await;
 
@@ -155,10 +163,17 @@ async fn typing_is_asked_about_recorded_and_answered() {
     stage.judge(Verdict::Allow);
     stage.starting().await;
     stage.tell(ToolMessage::StartRecorded);
-    let text_of_it = "Process running with session ID 7".to_owned();
-    stage.tell(ToolMessage::Interacted(Some(Interaction { text: text_of_it, refused: false })));
+    let end = CommandEnd::Running { process: 7 };
+    let read = CommandResult::new(end, 50, Printed::default());
+    stage.tell(ToolMessage::Interacted(Some(Interaction::Read(Box::new(read.clone())))));
     let finished = stage.finished().await;
-    assert_eq!(text(&finished), "Process running with session ID 7");
+    assert_eq!(result(&finished), &read);
+    let detail = CallDetail::Interact {
+        process: 7,
+        command: "npm run dev".to_owned(),
+        input: "rs\n".to_owned(),
+    };
+    assert_eq!(finished.detail, Some(detail));
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,4 +249,52 @@ async fn it_is_ended_also_while_it_does_not_read_what_is_typed() {
     stage.tell(ToolMessage::Cancel);
     process.killed().await;
     assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn characters_are_whole_in_every_answer() {
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
+    let text = "a€𝄞b\u{0}é\r\n€".as_bytes();
+    let mut told = String::new();
+    for (place, byte) in text.iter().enumerate() {
+        process.print(&[*byte]).await;
+        if place == 0 {
+            told.push_str(&result(&stage.left().await).output.head);
+            continue;
+        }
+        interact(&stage, "", 250);
+        told.push_str(&read(stage.interacted().await).output.head);
+        assert!(!told.contains('\u{FFFD}'), "{told:?}");
+    }
+    assert_eq!(told, "a€𝄞b\u{0}é\r\n€");
+    // What never becomes a character is told once, at the end.
+    process.print(b"\xE2\x82").await;
+    interact(&stage, "", 250);
+    assert_eq!(read(stage.interacted().await).output.head, "");
+    process.end(ProcessExit::Code(0));
+    stage.ended().await;
+    interact(&stage, "", 250);
+    assert_eq!(read(stage.interacted().await).output.head, "\u{FFFD}");
+    stage.gone().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sandbox_notes_is_told_once_it_has_ended() {
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "git commit", "yield_time_ms": 250}), running).await;
+    process.print(b"done\n").await;
+    process.note(b"not taken over into .git: config\n").await;
+    let left = stage.left().await;
+    assert_eq!(
+        (result(&left).output.head.as_str(), &result(&left).sandbox[..]),
+        ("done\n", &[][..])
+    );
+    process.end(ProcessExit::Code(0));
+    stage.ended().await;
+    interact(&stage, "", 250);
+    let answer = read(stage.interacted().await);
+    assert_eq!(answer.sandbox, ["not taken over into .git: config"]);
+    assert_eq!((answer.output.head.as_str(), answer.read_from), ("", Some(12)));
+    stage.gone().await;
 }

@@ -2,13 +2,13 @@
 
 use crate::{
     puppet::{Puppet, real},
-    stage::{Scene, Stage, text},
+    stage::{Scene, Stage, result, text},
 };
 use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, advance};
 use troupe_messages::{ProcessExit, Question, Running, Verdict};
-use troupe_types::{CallDetail, ErrorClass, Outcome};
+use troupe_types::{CommandEnd, ErrorClass, Outcome};
 
 async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
     let mut stage = Scene::new("shell", arguments).begin();
@@ -23,14 +23,14 @@ async fn a_status_other_than_zero_is_a_result() {
     for (exit, code) in [(ProcessExit::Code(3), 3), (ProcessExit::Signal(9), 137)] {
         let (mut process, running) = Puppet::new(0);
         let mut stage = launch(&json!({"command": "false"}), running).await;
-        process.print_error(b"no such thing\n").await;
+        process.print(b"no such thing\n").await;
         process.end(exit);
         let finished = stage.finished().await;
         assert_eq!(finished.outcome, Outcome::Completed);
         assert!(text(&finished).starts_with(&format!("Exit code: {code}\n")), "{finished:?}");
         assert!(text(&finished).ends_with("Output:\nno such thing\n"));
-        let CallDetail::Command { exit_code, .. } = finished.detail.unwrap() else { panic!() };
-        assert_eq!(exit_code, Some(code));
+        assert_eq!(result(&finished).end.exit_code(), Some(code));
+        assert_eq!(result(&finished).output.head, "no such thing\n");
     }
 }
 
@@ -44,8 +44,8 @@ async fn a_lost_process_is_lost_with_what_it_printed() {
     assert_eq!(finished.outcome, Outcome::Lost);
     assert!(text(&finished).starts_with("lost:"), "{finished:?}");
     assert!(text(&finished).ends_with("step 1 of 2\n"), "{finished:?}");
-    let CallDetail::Command { exit_code, .. } = finished.detail.unwrap() else { panic!() };
-    assert_eq!(exit_code, None);
+    assert_eq!(result(&finished).end, CommandEnd::Lost);
+    assert_eq!(result(&finished).output.head, "step 1 of 2\n");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,6 +72,8 @@ async fn the_time_is_the_models_or_two_minutes() {
         assert!(text(&finished).starts_with("Exit code: 124\n"), "{finished:?}");
         assert!(text(&finished).ends_with(&said), "{finished:?}");
         assert!(finished.took_ms >= limit_ms);
+        assert_eq!(result(&finished).output.head, "waiting\n");
+        assert_eq!(result(&finished).end, CommandEnd::TimedOut { limit_ms });
     }
 }
 
@@ -89,13 +91,12 @@ async fn strays_get_a_moment_and_are_counted() {
     process.killed().await;
     let waited = exited.elapsed();
     assert!((Duration::from_millis(50)..Duration::from_millis(60)).contains(&waited), "{waited:?}");
-    (process.stdout, process.stderr) = (None, None);
+    (process.output, process.notes) = (None, None);
     let finished = stage.finished().await;
     assert_eq!(finished.outcome, Outcome::Completed);
     assert!(text(&finished).contains("2 background processes of the command were ended\n"));
     assert!(text(&finished).ends_with("Output:\nstarted\na last word\n"));
-    let CallDetail::Command { strays, .. } = finished.detail.unwrap() else { panic!() };
-    assert_eq!(strays, 2);
+    assert_eq!((result(&finished).strays, result(&finished).output.lines), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,7 +113,7 @@ async fn outputs_that_stay_open_are_not_waited_for_for_ever() {
 async fn outputs_that_end_early_do_not_end_the_command() {
     let (mut process, running) = Puppet::new(0);
     let mut stage = launch(&json!({"command": "exec >&- 2>&-; work"}), running).await;
-    (process.stdout, process.stderr) = (None, None);
+    (process.output, process.notes) = (None, None);
     stage.quiet().await;
     process.exit(ProcessExit::Code(7));
     assert!(text(&stage.finished().await).starts_with("Exit code: 7\n"));
@@ -159,4 +160,35 @@ async fn the_question_names_the_folder_of_the_command() {
     assert_eq!(cwd, std::path::Path::new("/"));
     stage.judge(Verdict::Deny("no".to_owned()));
     stage.finished().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_sandbox_says_is_no_output() {
+    let (mut process, mut running) = Puppet::new(0);
+    running.aftermath = Some(std::sync::Arc::new(|_, _| vec!["/x is protected".to_owned()]));
+    let mut stage = launch(&json!({"command": "git commit"}), running).await;
+    process.print(b"Exit code: 0\nOutput:\nSandbox: none of ours").await;
+    process.note(b"not taken over into .git: config\nnot taken over into .git: hooks\n").await;
+    process.end(ProcessExit::Code(1));
+    let finished = stage.finished().await;
+    let printed = &result(&finished).output;
+    assert_eq!(printed.text(), "Exit code: 0\nOutput:\nSandbox: none of ours");
+    let said = &result(&finished).sandbox;
+    assert_eq!(said.len(), 3, "{said:?}");
+    assert!(text(&finished).ends_with(
+        "none of ours\nSandbox: not taken over into .git: config.\nSandbox: not taken over into .git: \
+         hooks.\nSandbox: /x is protected."
+    ));
+}
+
+#[tokio::test]
+async fn both_streams_come_in_the_order_of_their_writes() {
+    let script =
+        "for i in 1 2 3 4 5 6 7 8 9; do echo o$i; echo e$i >&2; (echo c$i >&2; echo d$i); done";
+    let mut stage = Scene::new("shell", &json!({"command": script})).begin();
+    let order = stage.reach_launch().await;
+    stage.launched(real(&order));
+    let finished = stage.finished().await;
+    let expected: String = (1..=9).map(|n| format!("o{n}\ne{n}\nc{n}\nd{n}\n")).collect();
+    assert_eq!(result(&finished).output.head, expected);
 }

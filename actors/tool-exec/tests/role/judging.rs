@@ -62,14 +62,7 @@ async fn a_command_goes_its_way_step_by_step() {
     stage.tell(ToolMessage::StartRecorded);
     stage.quiet().await;
     stage.judge(Verdict::Allow);
-    let detail = CallDetail::Command {
-        argv: argv.clone(),
-        cwd: cwd.clone(),
-        exit_code: None,
-        strays: 0,
-        outside: false,
-        background: None,
-    };
+    let detail = CallDetail::Command { argv: argv.clone(), cwd: cwd.clone(), outside: false };
     assert_eq!(stage.starting().await, detail);
     stage.quiet().await;
     stage.tell(ToolMessage::StartRecorded);
@@ -90,14 +83,7 @@ async fn a_command_goes_its_way_step_by_step() {
     let finished = stage.finished().await;
     assert_eq!(finished.outcome, Outcome::Completed);
     assert_eq!(text(&finished), "Exit code: 0\nWall time: 0.0 seconds\nOutput:\nall green\n");
-    let detail = CallDetail::Command {
-        argv,
-        cwd,
-        exit_code: Some(0),
-        strays: 0,
-        outside: false,
-        background: None,
-    };
+    let detail = CallDetail::Command { argv, cwd, outside: false };
     assert_eq!(finished.detail, Some(detail));
 }
 

@@ -51,7 +51,7 @@ async fn what_cannot_be_read_is_a_failure_with_a_text() {
     let scene = Scene::new("view_image", &json!({"path": "a.png"})).file("a.png", "no image");
     let finished = scene.begin().finished().await;
     let Outcome::Failed(failure) = &finished.outcome else { panic!("{finished:?}") };
-    assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Tool, text(&finished)));
+    assert_eq!((failure.class, failure.message.clone()), (ErrorClass::Tool, text(&finished)));
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_plan_is_told_and_done() {
         other => panic!("expected a plan: {other:?}"),
     }
     let finished = stage.finished().await;
-    assert_eq!((finished.outcome.is_completed(), text(&finished)), (true, "Plan updated"));
+    assert_eq!((finished.outcome.is_completed(), text(&finished).as_str()), (true, "Plan updated"));
 }
 
 #[tokio::test]

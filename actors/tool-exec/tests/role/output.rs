@@ -9,7 +9,7 @@ use std::{fs, time::Duration};
 use tokio::time::{Instant, timeout};
 use troupe_kit::{Next, RingReader};
 use troupe_messages::{ProcessExit, ToolMessage};
-use troupe_types::{Outcome, OutputStream, Progress};
+use troupe_types::{Outcome, Progress};
 
 async fn launch() -> (Stage, Puppet) {
     let mut stage = Scene::new("shell", &json!({"command": "x"})).begin();
@@ -21,19 +21,15 @@ async fn launch() -> (Stage, Puppet) {
 }
 
 /// The next piece that front ends are shown.
-async fn shown(reader: &mut RingReader<Progress>) -> (OutputStream, u64, String) {
+async fn shown(reader: &mut RingReader<Progress>) -> (u64, String) {
     match within(reader.next()).await {
-        Next::Item(Progress::CallOutput { stream, offset, text, .. }) => (stream, offset, text),
+        Next::Item(Progress::CallOutput { offset, text, .. }) => (offset, text),
         other => panic!("{other:?}"),
     }
 }
 
-fn out(offset: u64, text: &str) -> (OutputStream, u64, String) {
-    (OutputStream::Stdout, offset, text.to_owned())
-}
-
-fn err(offset: u64, text: &str) -> (OutputStream, u64, String) {
-    (OutputStream::Stderr, offset, text.to_owned())
+fn out(offset: u64, text: &str) -> (u64, String) {
+    (offset, text.to_owned())
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,16 +43,14 @@ async fn output_is_shown_as_it_comes() {
     assert_eq!(began.elapsed(), Duration::ZERO);
     process.print(b"two\n").await;
     stage.quiet().await;
-    process.print_error(b"three\n").await;
+    process.print(b"three\n").await;
     stage.quiet().await;
     process.print(b"four\n").await;
     stage.quiet().await;
     assert!(reader.try_next().is_none());
-    assert_eq!(shown(&mut reader).await, out(4, "two\n"));
+    assert_eq!(shown(&mut reader).await, out(4, "two\nthree\nfour\n"));
     let waited = began.elapsed();
     assert!((Duration::from_millis(45)..Duration::from_millis(60)).contains(&waited), "{waited:?}");
-    assert_eq!(shown(&mut reader).await, err(8, "three\n"));
-    assert_eq!(shown(&mut reader).await, out(14, "four\n"));
     process.print(b"five").await;
     process.end(ProcessExit::Code(0));
     assert!(text(&stage.finished().await).ends_with("one\ntwo\nthree\nfour\nfive"));
@@ -88,11 +82,11 @@ async fn a_flood_is_shown_while_it_lasts() {
     let mut reader = stage.progress.subscribe();
     let (mut process, mut running) = Puppet::new(0);
     // There is always more of it.
-    running.output[0].1 = Box::new(tokio::io::repeat(b'y'));
+    running.output = Box::new(tokio::io::repeat(b'y'));
     stage.launched(running);
     let mut end = 0;
     for _ in 0..5 {
-        let (_, offset, text) = shown(&mut reader).await;
+        let (offset, text) = shown(&mut reader).await;
         assert!(text.len() <= 8 * 1024 && offset >= end, "{} at {offset}", text.len());
         end = offset + text.len() as u64;
     }
@@ -101,19 +95,6 @@ async fn a_flood_is_shown_while_it_lasts() {
     let finished = stage.finished().await;
     assert_eq!(finished.outcome, Outcome::Cancelled);
     assert!(text(&finished).contains("tokens truncated"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn neither_output_starves_the_other() {
-    let (mut stage, mut process) = launch().await;
-    let mut reader = stage.progress.subscribe();
-    process.print_error(b"warning\n").await;
-    process.print(b"one\n").await;
-    let first = shown(&mut reader).await;
-    let second = shown(&mut reader).await;
-    assert_ne!(first.0, second.0);
-    process.end(ProcessExit::Code(0));
-    stage.finished().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,6 +223,21 @@ async fn what_is_kept_has_a_bound_and_the_rest_is_counted() {
     );
     assert!(text(&finished).contains(&head), "{}", &text(&finished)[..400]);
     assert!(text(&finished).ends_with("the end\n"));
+}
+
+#[tokio::test]
+async fn what_is_kept_ends_in_a_whole_character() {
+    const MOST: u64 = 64 << 20;
+    let (mut stage, mut process) = launch().await;
+    let line = "€".repeat(64 * 1024 / 3);
+    for _ in 0..1100 {
+        process.print(line.as_bytes()).await;
+    }
+    process.end(ProcessExit::Code(0));
+    stage.finished().await;
+    let kept = fs::read(stage.kept()).unwrap();
+    assert!((MOST - 3..=MOST).contains(&(kept.len() as u64)), "{}", kept.len());
+    assert!(std::str::from_utf8(&kept).is_ok());
 }
 
 /// The most memory that this process ever held, in KiB; 0 where the system does not tell.

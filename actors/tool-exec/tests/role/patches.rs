@@ -4,7 +4,7 @@ use crate::stage::{Scene, Stage, text};
 use serde_json::json;
 use std::fs;
 use troupe_messages::{Question, ToolMessage, Verdict};
-use troupe_types::{CallDetail, CallInput, ErrorClass, Outcome};
+use troupe_types::{CallDetail, CallInput, ErrorClass, FileChangeKind, Outcome};
 
 const PATCH: &str = "*** Begin Patch
 *** Update File: a.txt
@@ -33,8 +33,8 @@ async fn carried_out(mut stage: Stage) {
     assert_eq!(paths, [at("a.txt"), at("c.txt"), at("new/b.txt")]);
     stage.judge(Verdict::Allow);
     let CallDetail::Patch { changes } = stage.starting().await else { panic!() };
-    let kinds: Vec<_> = changes.iter().map(|change| change.kind.as_str()).collect();
-    assert_eq!(kinds, ["update", "add", "delete"]);
+    let kinds: Vec<_> = changes.iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [FileChangeKind::Update, FileChangeKind::Add, FileChangeKind::Delete]);
     assert!(changes[0].diff.contains("-one\n+two\n"), "{:?}", changes[0]);
     stage.quiet().await;
     untouched(&stage);

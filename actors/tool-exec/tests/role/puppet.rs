@@ -1,6 +1,7 @@
 //! Processes: one whose strings the test pulls, and a real one.
 
 use std::{
+    io::PipeWriter,
     process::Stdio,
     sync::{
         Arc,
@@ -8,17 +9,17 @@ use std::{
     },
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+    net::unix::pipe::Receiver,
     process::{Child, Command},
     sync::{oneshot, watch},
 };
 use troupe_messages::{LaunchOrder, ProcessEnd, ProcessExit, Running};
-use troupe_types::OutputStream;
 
 /// A process whose strings the test pulls.
 pub(crate) struct Puppet {
-    pub(crate) stdout: Option<DuplexStream>,
-    pub(crate) stderr: Option<DuplexStream>,
+    pub(crate) output: Option<DuplexStream>,
+    pub(crate) notes: Option<DuplexStream>,
     exit: Option<oneshot::Sender<ProcessExit>>,
     /// How often it was killed.
     pub(crate) kills: Arc<AtomicU32>,
@@ -42,8 +43,8 @@ impl Drop for Guard {
 impl Puppet {
     /// A process that will leave `strays` others behind.
     pub(crate) fn new(strays: u32) -> (Self, Running) {
-        let (stdout, out) = duplex(64 * 1024);
-        let (stderr, err) = duplex(64 * 1024);
+        let (output, printed) = duplex(64 * 1024);
+        let (notes, said) = duplex(64 * 1024);
         let (exit, exited) = oneshot::channel();
         let (tell_killed, killed) = watch::channel(false);
         let (tell_dropped, dropped) = watch::channel(false);
@@ -53,10 +54,8 @@ impl Puppet {
         let guard = Arc::new(Guard(tell_dropped));
         let (counted, held) = (Arc::clone(&kills), Arc::clone(&guard));
         let running = Running {
-            output: vec![
-                (OutputStream::Stdout, Box::new(out) as Box<dyn AsyncRead + Send + Unpin>),
-                (OutputStream::Stderr, Box::new(err)),
-            ],
+            output: Box::new(printed),
+            notes: Box::new(said),
             input: None,
             exit: Box::pin(async move {
                 let _held = guard;
@@ -74,10 +73,10 @@ impl Puppet {
                 strays
             }),
         };
-        let (stdout, stderr) = (Some(stdout), Some(stderr));
+        let (output, notes) = (Some(output), Some(notes));
         let exit = Some(exit);
         let typed = None;
-        (Self { stdout, stderr, exit, kills, killed, dropped, typed, interrupts }, running)
+        (Self { output, notes, exit, kills, killed, dropped, typed, interrupts }, running)
     }
 
     /// The same on a terminal.
@@ -97,11 +96,12 @@ impl Puppet {
     }
 
     pub(crate) async fn print(&mut self, bytes: &[u8]) {
-        super::stage::within(self.stdout.as_mut().unwrap().write_all(bytes)).await.unwrap();
+        super::stage::within(self.output.as_mut().unwrap().write_all(bytes)).await.unwrap();
     }
 
-    pub(crate) async fn print_error(&mut self, bytes: &[u8]) {
-        super::stage::within(self.stderr.as_mut().unwrap().write_all(bytes)).await.unwrap();
+    /// What the sandbox says about it.
+    pub(crate) async fn note(&mut self, bytes: &[u8]) {
+        super::stage::within(self.notes.as_mut().unwrap().write_all(bytes)).await.unwrap();
     }
 
     /// Its leader ends; its outputs stay open, as they do while children live.
@@ -111,7 +111,7 @@ impl Puppet {
 
     /// Everything of it ends.
     pub(crate) fn end(&mut self, exit: ProcessExit) {
-        (self.stdout, self.stderr) = (None, None);
+        (self.output, self.notes) = (None, None);
         self.exit(exit);
     }
 
@@ -133,23 +133,20 @@ fn end_of(exit: ProcessExit) -> ProcessEnd {
 /// Starts what was ordered, for real.
 #[expect(clippy::disallowed_methods, reason = "a test that stands in for sandbox")]
 pub(crate) fn real(order: &LaunchOrder) -> Running {
-    let mut child = Command::new(&order.argv[0])
+    let (output, to_output) = pipe();
+    let child = Command::new(&order.argv[0])
         .args(&order.argv[1..])
         .current_dir(&order.cwd)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(to_output.try_clone().unwrap())
+        .stderr(to_output)
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let stdout = child.stdout.take().unwrap();
-    let stderr = child.stderr.take().unwrap();
     let (kill, order_to_kill) = watch::channel(false);
     Running {
-        output: vec![
-            (OutputStream::Stdout, Box::new(stdout) as Box<dyn AsyncRead + Send + Unpin>),
-            (OutputStream::Stderr, Box::new(stderr)),
-        ],
+        output: Box::new(output),
+        notes: Box::new(tokio::io::empty()),
         input: None,
         exit: Box::pin(async move { end_of(exit_of(child, order_to_kill).await) }),
         interrupt: Arc::new(|| {}),
@@ -160,6 +157,12 @@ pub(crate) fn real(order: &LaunchOrder) -> Running {
             0
         }),
     }
+}
+
+/// A pipe: its end to read from, and the one that a command gets for both streams.
+fn pipe() -> (Receiver, PipeWriter) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    (Receiver::from_owned_fd(reader.into()).unwrap(), writer)
 }
 
 async fn exit_of(mut child: Child, mut order_to_kill: watch::Receiver<bool>) -> ProcessExit {

@@ -5,7 +5,8 @@ use std::{fs, future::Future, path::Path, sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::yield_now, time::timeout};
 use troupe_kit::{
-    ChildSpec, Company, Context, Kit, Life, Mailbox, Order, Restart, Ring, Role, Root, StartError,
+    ChildSpec, Company, Context, Exit, Kit, Life, Mailbox, Order, Restart, Ring, Role, Root,
+    StartError,
 };
 use troupe_messages::{
     Answered, BackgroundProcess, ConversationMessage, Interaction, LaunchAnswer, LaunchOrder,
@@ -13,8 +14,8 @@ use troupe_messages::{
 };
 use troupe_tool_exec::{Args, ToolExec};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, Decision, HostDecided,
-    PlanUpdated, ProcessEnded, Progress, SessionId, SessionSettings,
+    ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, CommandResult, Content,
+    Decision, HostDecided, PlanUpdated, ProcessEnded, Progress, SessionId, SessionSettings,
 };
 
 /// Longer than every deadline of the role, so that a clock that jumps meets those first.
@@ -33,7 +34,7 @@ pub(crate) enum Said {
     Ended(ProcessEnded),
     Interacted(Option<Interaction>),
     Decided(HostDecided),
-    Gone(String),
+    Gone(Exit),
 }
 
 /// Passes on what it is told.
@@ -166,7 +167,7 @@ impl Scene {
         let spec = ChildSpec::of::<ToolExec>("tool", &tool, args)
             .restart(Restart::Temporary)
             .on_exit(move |exit| {
-                let exit = exit.to_string();
+                let exit = exit.clone();
                 let _refused = gone.tell_behind(ConversationMessage::ToolGone { call, exit });
             })
             .build();
@@ -287,7 +288,7 @@ impl Stage {
 
     pub(crate) async fn gone(&mut self) {
         match self.next().await {
-            Said::Gone(exit) if exit == "stopped" => {}
+            Said::Gone(Exit::Normal) => {}
             other => panic!("expected the role's normal end: {other:?}"),
         }
     }
@@ -340,6 +341,14 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
 }
 
 /// What the model is shown.
-pub(crate) fn text(finished: &CallFinished) -> &str {
-    finished.content[0].as_text().unwrap()
+pub(crate) fn text(finished: &CallFinished) -> String {
+    let Some(Content::Text { text }) = finished.for_model().into_iter().next() else {
+        panic!("{finished:?}")
+    };
+    text
+}
+
+/// What came of a command.
+pub(crate) fn result(finished: &CallFinished) -> &CommandResult {
+    finished.result.command().unwrap_or_else(|| panic!("{finished:?}"))
 }

@@ -81,7 +81,14 @@ fn every_decision_and_policy() {
 
 #[test]
 fn every_detail_of_a_call() {
-    insta::assert_snapshot!(holds_all!(details(), CallDetail: Command Patch Tool));
+    insta::assert_snapshot!(holds_all!(details(), CallDetail: Command Patch Interact Plan Tool));
+}
+
+#[test]
+fn every_result_of_a_call() {
+    let mut all = command_results();
+    all.extend([CallResult::text("done"), CallResult::Nothing]);
+    insta::assert_snapshot!(holds_all!(all, CallResult: Nothing Content Command));
 }
 
 #[test]
@@ -127,7 +134,10 @@ fn names_without_a_body() {
             [WithoutUserns::RefuseNewTopLevel, WithoutUserns::UnprotectedNames],
             WithoutUserns: RefuseNewTopLevel UnprotectedNames
         ),
-        holds_all!([OutputStream::Stdout, OutputStream::Stderr], OutputStream: Stdout Stderr),
+        holds_all!(
+            [FileChangeKind::Add, FileChangeKind::Delete, FileChangeKind::Update],
+            FileChangeKind: Add Delete Update
+        ),
     ];
     insta::assert_snapshot!(all.concat());
 }

@@ -114,24 +114,24 @@ fn submission() -> impl Strategy<Value = Submission> {
 }
 
 fn detail() -> impl Strategy<Value = CallDetail> {
-    let command = (vec(text(), 0..4), text(), option::of(any::<i32>()), any::<u32>()).prop_map(
-        |(argv, cwd, exit_code, strays)| CallDetail::Command {
-            argv,
-            cwd: cwd.into(),
-            exit_code,
-            strays,
-            outside: false,
-            background: None,
+    let command = (vec(text(), 0..4), text(), any::<bool>())
+        .prop_map(|(argv, cwd, outside)| CallDetail::Command { argv, cwd: cwd.into(), outside });
+    let kinds = vec![FileChangeKind::Add, FileChangeKind::Delete, FileChangeKind::Update];
+    let file = (text(), one_of(kinds), option::of(text()), text()).prop_map(
+        |(path, kind, moved_to, diff)| FileChanged {
+            path: path.into(),
+            kind,
+            moved_to: moved_to.map(Into::into),
+            diff,
         },
     );
-    let file =
-        (text(), text(), option::of(text()), text()).prop_map(|(path, kind, moved_to, diff)| {
-            FileChanged { path: path.into(), kind, moved_to: moved_to.map(Into::into), diff }
-        });
     prop_oneof![
         command,
         vec(file, 0..3).prop_map(|changes| CallDetail::Patch { changes }),
         text().prop_map(|summary| CallDetail::Tool { summary }),
+        (any::<u64>(), text(), text()).prop_map(|(process, command, input)| {
+            CallDetail::Interact { process, command, input }
+        }),
     ]
 }
 
@@ -172,11 +172,30 @@ prop_compose! {
     }
 }
 
+fn call_result() -> impl Strategy<Value = CallResult> {
+    let printed = (text(), any::<u64>(), text(), any::<u64>())
+        .prop_map(|(head, omitted, tail, lines)| Printed { head, omitted, tail, lines });
+    let command = (any::<i32>(), any::<u64>(), printed, vec(text(), 0..3)).prop_map(
+        |(code, wall_ms, output, sandbox)| {
+            let end = CommandEnd::Exited { code };
+            let result = CommandResult { sandbox, ..CommandResult::new(end, wall_ms, output) };
+            CallResult::Command(Box::new(result))
+        },
+    );
+    prop_oneof![
+        one_of(samples::command_results()),
+        command,
+        vec(content(), 0..3).prop_map(|content| CallResult::Content { content }),
+        Just(CallResult::Nothing),
+    ]
+}
+
 fn finished() -> impl Strategy<Value = Record> {
-    let call = (call(), outcome(), vec(content(), 0..3), option::of(detail()), any::<u64>())
-        .prop_map(|(call, outcome, content, detail, took_ms)| {
-            CallFinished { call, outcome, content, detail, took_ms }.into()
-        });
+    let call = (call(), outcome(), call_result(), option::of(detail()), any::<u64>()).prop_map(
+        |(call, outcome, result, detail, took_ms)| {
+            CallFinished { call, outcome, result, detail, took_ms }.into()
+        },
+    );
     let cut = text().prop_map(|reason| RequestOutcome::Cut { reason });
     let request = (
         request(),

@@ -145,6 +145,21 @@ fn what_is_missing_or_wrong_is_named() {
     }
 }
 
+/// Earlier logs have what the model was shown where now the result is.
+#[test]
+fn earlier_ends_of_calls_are_read() {
+    let id = "0199c0de-0000-7000-8000-000000000005";
+    let detail = json!({"type": "command", "argv": ["a"], "cwd": "/", "exit_code": 3, "strays": 1});
+    let content = json!([{"type": "text", "text": "Exit code: 3"}]);
+    let outcome = json!({"outcome": "completed"});
+    let body =
+        json!({"call": id, "outcome": outcome, "content": content, "detail": detail, "took_ms": 1});
+    let text = json!({"seq": 0, "at": 0, "v": 1, "kind": "CallFinished", "body": body}).to_string();
+    let Record::CallFinished(finished) = Line::parse(&text).unwrap().record else { panic!() };
+    assert_eq!(finished.for_model(), [Content::text("Exit code: 3")]);
+    assert!(matches!(finished.detail, Some(CallDetail::Command { .. })));
+}
+
 /// Bodies with the required fields only, as the first version wrote them: they are read for ever.
 #[test]
 fn optional_fields_may_be_absent() {

@@ -139,32 +139,57 @@ pub(super) fn details() -> Vec<CallDetail> {
     let argv = vec!["bash".into(), "-c".into(), "ls".into()];
     let file = FileChanged {
         path: "/work/a".into(),
-        kind: "update".into(),
+        kind: FileChangeKind::Update,
         moved_to: Some("/work/b".into()),
         diff: "@@ -1 +1 @@\n-a\n+b\n".into(),
     };
-    let plain =
-        FileChanged { kind: "add".into(), moved_to: None, diff: String::new(), ..file.clone() };
+    let plain = FileChanged {
+        kind: FileChangeKind::Add,
+        moved_to: None,
+        diff: String::new(),
+        ..file.clone()
+    };
     vec![
-        CallDetail::Command {
-            argv: argv.clone(),
-            cwd: "/work".into(),
-            exit_code: None,
-            strays: 0,
-            outside: false,
-            background: None,
-        },
-        CallDetail::Command {
-            argv,
-            cwd: "/work".into(),
-            exit_code: Some(-1),
-            strays: 2,
-            outside: true,
-            background: Some(7),
-        },
+        CallDetail::Command { argv: argv.clone(), cwd: "/work".into(), outside: false },
+        CallDetail::Command { argv, cwd: "/work".into(), outside: true },
+        CallDetail::Interact { process: 7, command: "cat".into(), input: "hi\n".into() },
+        CallDetail::Plan,
         CallDetail::Patch { changes: vec![file, plain] },
         CallDetail::Tool { summary: "read src/main.rs".into() },
     ]
+}
+
+/// Nothing at its default in the first; little in the others.
+pub(super) fn command_results() -> Vec<CallResult> {
+    let printed = Printed { head: "a\n".into(), omitted: 9, tail: "z\n".into(), lines: 5 };
+    let path = || "/out/1.out".into();
+    let full = CommandResult {
+        end: CommandEnd::Exited { code: -1 },
+        wall_ms: 1234,
+        output: printed,
+        read_from: Some(7),
+        kept: Some(Kept::Whole { path: path() }),
+        strays: 2,
+        sandbox: vec!["the network is off for commands".into()],
+        refused_hosts: vec![RefusedHost {
+            host: "example.org".into(),
+            port: 443,
+            reason: "no rule allows it".into(),
+        }],
+        most_tokens: Some(100),
+    };
+    let plain = |end| CommandResult::new(end, 0, Printed::default());
+    let start = Some(Kept::Start { path: path(), bytes: 64 << 20 });
+    let failed = Some(Kept::Failed { reason: "the disk is full".into() });
+    let all = vec![
+        full,
+        plain(CommandEnd::Signalled { signal: 9 }),
+        CommandResult { kept: start, ..plain(CommandEnd::TimedOut { limit_ms: 500 }) },
+        CommandResult { kept: failed, ..plain(CommandEnd::Cancelled) },
+        plain(CommandEnd::Running { process: 12 }),
+        plain(CommandEnd::Lost),
+    ];
+    all.into_iter().map(|result| CallResult::Command(Box::new(result))).collect()
 }
 
 pub(super) fn results() -> Vec<RequestOutcome> {
@@ -189,12 +214,7 @@ pub(super) fn usage() -> Usage {
 
 pub(super) fn progress() -> Vec<Progress> {
     vec![
-        Progress::CallOutput {
-            call: call(),
-            stream: OutputStream::Stderr,
-            offset: 4096,
-            text: "warning\n".into(),
-        },
+        Progress::CallOutput { call: call(), offset: 4096, text: "warning\n".into() },
         Progress::ActorRestarted { path: "troupe/policy".into(), reason: "panicked".into() },
     ]
 }
@@ -295,11 +315,12 @@ fn calls() -> Vec<Record> {
     let finished = CallFinished {
         call: call(),
         outcome: Outcome::Completed,
-        content: contents(),
+        result: CallResult::Content { content: contents() },
         detail: Some(details().remove(1)),
         took_ms: 12,
     };
     let lost = CallFinished { outcome: Outcome::Lost, detail: None, ..finished.clone() };
+    let ran = CallFinished { result: command_results().remove(0), ..finished.clone() };
     let step = |status| PlanStep { step: "look".into(), status };
     vec![
         CallRequested { request: request(), index: 2, item: call_item() }.into(),
@@ -308,6 +329,7 @@ fn calls() -> Vec<Record> {
         ApprovalAnswered { call: call(), decision: Decision::Approved }.into(),
         CallStarted { call: call(), detail: details().remove(0) }.into(),
         finished.into(),
+        ran.into(),
         lost.into(),
         PlanUpdated {
             call: call(),
@@ -365,6 +387,7 @@ fn endings() -> Vec<Record> {
         notice(Level::Retry).into(),
         notice(Level::Warning).into(),
         notice(Level::Error).into(),
+        SandboxWeaker { ways: vec!["the network is not held".into()] }.into(),
         Compacted { replacement: vec![items().remove(9)] }.into(),
         TurnFinished { turn: turn(), result: Outcome::Completed, usage: usage() }.into(),
         Checkpoint { context: vec![0, 120, 7], state: "{}".into() }.into(),
