@@ -432,9 +432,16 @@ impl ToolExec {
                     cancel.send_replace(true);
                 });
             }
+            // The process may run already, and have printed something: its answer is near.
+            (State::Launching, _) => {
+                let cancel = self.cancel.clone();
+                cx.run(move || {
+                    cancel.send_replace(true);
+                });
+                self.expect_within(process::DRAIN, cx);
+            }
             // It is over in a moment, and half of it would be worse.
             (State::Running, _) => {}
-            // Dropping the answer ends a process that comes all the same.
             _ => {
                 let finished = self.finished(Outcome::Cancelled, CallResult::Nothing);
                 self.finish(finished, cx);
@@ -450,6 +457,10 @@ impl ToolExec {
             State::Deciding => {
                 let text = "refused: the policy did not answer, which counts as a no".to_owned();
                 self.failed(ErrorClass::Denied, text)
+            }
+            // Dropping the answer ends a process that comes all the same.
+            State::Launching if self.cancelled.load(Ordering::Acquire) => {
+                self.finished(Outcome::Cancelled, CallResult::Nothing)
             }
             State::Launching | State::Interacting => self.lost(),
             _ => return,

@@ -2,16 +2,17 @@
 
 use crate::{JsonEvents, Output, Session, Signals, Sink, Task, clean, drive};
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     io::{self, Write},
     sync::{Arc, Mutex},
 };
 use tokio::sync::{mpsc, watch};
 use troupe_types::{
-    AssistantItem, CallDetail, CallFinished, CallId, CallResult, CallStarted, Content, Event,
-    Failure, Item, ItemCompleted, Line, Op, OpId, Outcome, Record, RequestId, RequestStarted,
-    SessionId, TurnFinished, TurnId, TurnStarted, Usage,
+    AssistantItem, CallDetail, CallFinished, CallId, CallResult, CallStarted, CommandEnd,
+    CommandResult, Content, Event, Failure, Item, ItemCompleted, Kept, Line, Op, OpId, Outcome,
+    Printed, Record, RefusedHost, RequestId, RequestStarted, SessionId, TurnFinished, TurnId,
+    TurnStarted, Usage,
 };
 
 /// A session that says what it is told to.
@@ -44,10 +45,14 @@ struct Paper {
 }
 
 impl Paper {
-    fn kinds(&self) -> Vec<String> {
+    fn lines(&self) -> Vec<Value> {
         let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn kinds(&self) -> Vec<String> {
+        self.lines()
+            .iter()
             .map(|line| match line["item"]["type"].as_str() {
                 Some(item) => format!("{} {item}", line["type"].as_str().unwrap()),
                 None => line["type"].as_str().unwrap().to_owned(),
@@ -182,6 +187,113 @@ async fn a_lost_call_stays_what_it_was() {
     stage.running.await.unwrap();
     let kinds = paper.kinds();
     assert_eq!(kinds[2..4], ["item.started command_execution", "item.completed command_execution"]);
+    let item = &paper.lines()[3]["item"];
+    assert_eq!((&item["aggregated_output"], &item["status"]), (&"".into(), &"failed".into()));
+    assert!(item["error"]["message"].as_str().unwrap().starts_with("lost: "), "{item}");
+}
+
+/// The items of commands that ended so.
+async fn items(all: Vec<(Outcome, CommandResult)>) -> Vec<Value> {
+    let paper = Paper::default();
+    let stage = Stage::new(paper.clone()).await;
+    for (outcome, result) in all {
+        let detail = CallDetail::Command { argv: Vec::new(), cwd: "/".into(), outside: false };
+        let result = CallResult::Command(Box::new(result));
+        let (call, detail) = (CallId::new(), Some(detail));
+        stage.tell(Record::CallFinished(CallFinished {
+            call,
+            outcome,
+            result,
+            detail,
+            took_ms: 0,
+        }));
+    }
+    stage.ends(Outcome::Completed);
+    stage.running.await.unwrap();
+    let lines = paper.lines().into_iter();
+    lines.map(|line| line["item"].clone()).filter(|item| item.is_object()).collect()
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_command_stands_beside_its_output() {
+    let printed = || Printed { head: "Output:\nx".into(), ..Printed::default() };
+    let ended = |end| CommandResult::new(end, 5, printed());
+    let exited = || ended(CommandEnd::Exited { code: 0 });
+    let cut = Printed { omitted: 7, tail: "z".into(), lines: 9, ..printed() };
+    let cases = [
+        (Outcome::Completed, exited(), json!({})),
+        (Outcome::Completed, ended(CommandEnd::Signalled { signal: 6 }), json!({ "signal": 6 })),
+        (
+            Outcome::Completed,
+            ended(CommandEnd::Running { process: 3 }),
+            json!({ "process": 3, "running": true }),
+        ),
+        (
+            Outcome::TimedOut,
+            ended(CommandEnd::TimedOut { limit_ms: 9 }),
+            json!({ "error": { "message": "timed out after 9 milliseconds" } }),
+        ),
+        (
+            Outcome::Cancelled,
+            ended(CommandEnd::Cancelled),
+            json!({ "error": { "message": "stopped by the user" } }),
+        ),
+        (
+            Outcome::Lost,
+            ended(CommandEnd::Lost),
+            json!({
+                "lost": true,
+                "error": { "message": "lost: the part of the host that ran it failed, so its effect is unknown" },
+            }),
+        ),
+        (
+            Outcome::Completed,
+            CommandResult {
+                strays: 2,
+                sandbox: vec!["x is protected".into()],
+                refused_hosts: vec![RefusedHost {
+                    host: "a.b".into(),
+                    port: 443,
+                    reason: "no rule allows it".into(),
+                }],
+                ..exited()
+            },
+            json!({
+                "strays_ended": 2,
+                "sandbox": ["x is protected"],
+                "refused_hosts": [{ "host": "a.b", "port": 443, "reason": "no rule allows it" }],
+            }),
+        ),
+        (
+            Outcome::Completed,
+            CommandResult {
+                output: cut.clone(),
+                kept: Some(Kept::Start { path: "/k".into(), bytes: 1 }),
+                ..exited()
+            },
+            json!({ "omitted_bytes": 7, "omitted_at": 9, "output_file": "/k" }),
+        ),
+        (
+            Outcome::Completed,
+            CommandResult {
+                output: cut,
+                kept: Some(Kept::Failed { reason: "full".into() }),
+                ..exited()
+            },
+            json!({ "omitted_bytes": 7, "omitted_at": 9, "output_not_kept": "full" }),
+        ),
+    ];
+    let given = cases.iter().map(|(outcome, result, _)| (outcome.clone(), result.clone()));
+    let items = items(given.collect()).await;
+    assert_eq!(items.len(), cases.len());
+    for (mut item, (_, result, expected)) in items.into_iter().zip(cases) {
+        assert_eq!(item["aggregated_output"], result.output.text().as_str());
+        let fields = item.as_object_mut().unwrap();
+        for name in ["id", "type", "command", "aggregated_output", "status", "exit_code"] {
+            assert!(fields.remove(name).is_some(), "{name}");
+        }
+        assert_eq!(item, expected);
+    }
 }
 
 #[tokio::test]

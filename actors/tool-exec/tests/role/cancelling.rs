@@ -66,6 +66,22 @@ async fn while_the_process_is_launched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_it_printed_while_it_was_launched_is_told() {
+    for (tool, name) in [("shell", "command"), ("exec_command", "cmd")] {
+        let mut stage = Scene::new(tool, &json!({ name: "echo begun; sleep 1000" })).begin();
+        stage.reach_launch().await;
+        stage.tell(ToolMessage::Cancel);
+        let (mut process, running) = Puppet::new(0);
+        process.print(b"begun\n").await;
+        stage.launched(running);
+        process.killed().await;
+        let finished = stage.finished().await;
+        assert_eq!(finished.outcome, Outcome::Cancelled);
+        assert_eq!(result(&finished).output.head, "begun\n");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_it_runs_and_at_once() {
     let mut stage = shell();
     stage.reach_launch().await;
