@@ -219,26 +219,21 @@ fn what_the_sandbox_says_is_beside_the_output() {
 
 #[test]
 fn what_is_not_taken_over_into_a_repository_is_no_output() {
-    let git = "git init -q . && git config user.name x && git config user.email x@x && git commit \
-         -q --allow-empty -m one";
-    let turn = call(
-        "shell",
-        script("git config core.pager evil && git commit -q --allow-empty -m two && echo ok"),
-    );
+    let turn = call("shell", script("echo junk > .git/refs/heads/bad && echo ok"));
     let server = ModelServer::start(Script::new().turn(turn).turn(say("done")));
     let stage = Stage::without_git().with_model(&server);
-    stage.program("sh").args(["-c", git]).folder(stage.work()).run().assert_success();
+    stage.program("git").args(["init", "-q", "."]).folder(stage.work()).run().assert_success();
     let finished = stage.troupe(["exec", "--json", "-s", "workspace-write", "go"]).run();
     finished.assert_success();
     let item = command(&finished);
     let told = &server.requests()[1].outputs()[0].1;
-    assert!(!item["aggregated_output"].as_str().unwrap().contains("not taken over"), "{item:#}");
-    assert!(!item["aggregated_output"].as_str().unwrap().contains("troupe:"), "{item:#}");
-    // Where the repository is worked on in a copy, what stays there is said beside the output.
-    let said = item["sandbox"].as_array().into_iter().flatten();
-    for one in said.filter_map(Value::as_str) {
-        assert!(told.contains(&format!("Sandbox: {one}.")), "{told}");
+    if item["aggregated_output"] != "ok\n" {
+        // No namespaces here, so there is no copy: the folder cannot be written to at all.
+        return assert!(item["exit_code"] == 1 && told.contains("denied"), "{item:#}");
     }
+    let said = "not taken over into .git: refs/heads/bad (its content is no ref)";
+    assert_eq!(item["sandbox"], json!([said]));
+    assert!(told.ends_with(&format!("Output:\nok\nSandbox: {said}.")), "{told}");
 }
 
 #[test]
