@@ -1,6 +1,6 @@
 //! `read_file`: numbered lines of a text file, streamed.
 
-use super::{ReadFileArgs, Scope, path, sniff};
+use super::{ReadFileArgs, Scope, path, sniff, sniff::Binary};
 use crate::output::partial_char;
 use std::{
     fmt::Write as _,
@@ -142,13 +142,15 @@ fn failed(path: &Path, source: io::Error, scope: Scope<'_>) -> ReadFileError {
     ReadFileError::Io { path: path.to_owned(), source }
 }
 
-fn binary(path: PathBuf, kind: &'static str, bytes: u64) -> ReadFileError {
+fn binary(path: PathBuf, kind: Binary, bytes: u64) -> ReadFileError {
     let remedy = match kind {
-        "UTF-16 text" => "convert it with iconv -f UTF-16 -t UTF-8",
-        kind if kind.ends_with("image") => "use view_image",
-        _ => "use shell with a program for such files",
+        Binary::Utf16 => "convert it with iconv -f UTF-16 -t UTF-8",
+        Binary::Image(_) => "use view_image",
+        Binary::Pdf | Binary::Known(_) | Binary::Unknown => {
+            "use shell with a program for such files"
+        }
     };
-    ReadFileError::Binary { path, kind, bytes, remedy }
+    ReadFileError::Binary { path, kind: kind.name(), bytes, remedy }
 }
 
 /// A file read line by line, never held as a whole.

@@ -1,6 +1,6 @@
 //! `view_image`: an image file as content the model can see.
 
-use super::{Scope, ViewImageArgs, path, sniff};
+use super::{Scope, ViewImageArgs, path, sniff, sniff::Image};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use std::{
     fs::{self, File},
@@ -71,9 +71,10 @@ pub fn view_image(args: &ViewImageArgs, scope: Scope<'_>) -> Result<Vec<Content>
         return Err(ViewImageError::Io { path, source: path::denied() });
     }
     let bytes = read(&path)?;
-    let Some((name, media)) = sniff::image(&bytes) else { return Err(not_image(path, &bytes)) };
+    let Some(image) = sniff::image(&bytes) else { return Err(not_image(path, &bytes)) };
+    let (name, media) = (image.name(), image.media_type());
     let pixels =
-        dimensions(name, &bytes).map_or(String::new(), |(w, h)| format!(", {w}x{h} pixels"));
+        dimensions(image, &bytes).map_or(String::new(), |(w, h)| format!(", {w}x{h} pixels"));
     let text = format!("{}: {name}{pixels}, {} bytes", path.display(), bytes.len());
     let url = format!("data:{media};base64,{}", BASE64_STANDARD.encode(&bytes));
     Ok(vec![Content::text(text), Content::Image { url }])
@@ -110,7 +111,7 @@ fn not_image(path: PathBuf, bytes: &[u8]) -> ViewImageError {
     let start = &bytes[..bytes.len().min(8192)];
     let (kind, remedy) = match sniff::binary(start) {
         _ if bytes.is_empty() => ("an empty file", "nothing to show"),
-        Some(kind) => (kind, "convert it first"),
+        Some(kind) => (kind.name(), "convert it first"),
         None if memchr::memmem::find(start, b"<svg").is_some() => {
             ("an SVG drawing", "read it with read_file or convert it to PNG")
         }
@@ -120,12 +121,12 @@ fn not_image(path: PathBuf, bytes: &[u8]) -> ViewImageError {
 }
 
 /// Width and height, where the header tells.
-fn dimensions(name: &str, bytes: &[u8]) -> Option<(u32, u32)> {
-    match name {
-        "PNG" => Some((big(bytes, 16, 4)?, big(bytes, 20, 4)?)),
-        "GIF" => Some((little(bytes, 6, 2)?, little(bytes, 8, 2)?)),
-        "JPEG" => jpeg(bytes),
-        _ => webp(bytes),
+fn dimensions(image: Image, bytes: &[u8]) -> Option<(u32, u32)> {
+    match image {
+        Image::Png => Some((big(bytes, 16, 4)?, big(bytes, 20, 4)?)),
+        Image::Gif => Some((little(bytes, 6, 2)?, little(bytes, 8, 2)?)),
+        Image::Jpeg => jpeg(bytes),
+        Image::WebP => webp(bytes),
     }
 }
 

@@ -298,3 +298,14 @@ async fn what_the_sandbox_notes_is_told_once_it_has_ended() {
     assert_eq!((answer.output.head.as_str(), answer.read_from), ("", Some(12)));
     stage.gone().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_model_wants_at_most_bounds_its_text_and_not_the_record() {
+    let (mut process, running) = Puppet::new(0);
+    let arguments = json!({"cmd": "make", "yield_time_ms": 250, "max_output_tokens": 2});
+    let mut stage = launch(&arguments, running).await;
+    process.print(b"0123456789abcdef").await;
+    let left = stage.left().await;
+    assert!(text(&left).ends_with("Output:\n0123…2 tokens truncated…cdef"), "{left:?}");
+    assert_eq!(result(&left).output.head, "0123456789abcdef");
+}
