@@ -9,9 +9,9 @@ pub type Output = Box<dyn AsyncRead + Send + Unpin>;
 
 /// A command that runs. Its whole tree is killed when all parts that know it are dropped.
 pub struct Started {
-    /// What it prints, to either stream, in the order of its writes.
+    /// Its output, of both streams, in the order of the writes.
     pub output: Output,
-    /// What the sandbox says about it: lines of text, none of them the command's.
+    /// Remarks of the sandbox about it: lines of text, none of them the command's.
     pub notes: Output,
     /// What is typed, on a terminal.
     pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,

@@ -38,6 +38,7 @@ fn main() {
         ("exits_are_told", |stage| Box::pin(exits(stage))),
         ("failures_name_their_cause", |stage| Box::pin(failures(stage))),
         ("the_whole_tree_ends_when_it_is_let_go", |stage| Box::pin(trees(stage))),
+        ("both_streams_are_one_pipe", |stage| Box::pin(streams(stage))),
         ("strays_are_counted", |stage| Box::pin(strays(stage))),
         ("a_dead_launcher_is_replaced", |stage| Box::pin(dead_launcher(stage))),
         ("terminals_are_real", |stage| Box::pin(terminals(stage))),
@@ -284,6 +285,26 @@ async fn trees(stage: &Stage) {
         until("they run", || running(&marker).len() >= 5);
         drop((exit, kill));
         until("they are gone", || running(&marker).is_empty());
+    }
+}
+
+/// Both streams are one pipe, in the order of the writes, and not one description: what is set on one
+/// is not set on the other.
+async fn streams(stage: &Stage) {
+    for mode in [SandboxMode::WorkspaceWrite, SandboxMode::DangerFullAccess] {
+        let script =
+            "for i in 1 2 3 4 5; do echo o$i; echo e$i >&2; (echo c$i > /dev/stderr); done";
+        let expected: String = (1..=5).map(|n| format!("o{n}\ne{n}\nc{n}\n")).collect();
+        assert_eq!(stage.run(mode, script).await, (Exit::Code(0), expected), "{mode:?}");
+        let script = "dd if=/dev/null oflag=nonblock >&2 2>/dev/null
+            for fd in 1 2; do (grep flags < /proc/self/fdinfo/$fd); done";
+        let (_, said) = stage.run(mode, script).await;
+        let flags: Vec<_> =
+            said.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        let nonblocking = |flags: &str| {
+            i32::from_str_radix(flags, 8).unwrap() & libc::O_NONBLOCK == libc::O_NONBLOCK
+        };
+        assert_eq!(flags.iter().map(|flags| nonblocking(flags)).collect::<Vec<_>>(), [false, true]);
     }
 }
 

@@ -32,7 +32,7 @@ const LATE: u32 = 8;
 /// Read at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// What the sandbox may say about one process, in bytes; the rest is dropped.
+/// The most that is kept of the sandbox's remarks about one process, in bytes.
 const NOTES: usize = 64 * 1024;
 
 type Pipe = Box<dyn AsyncRead + Send + Unpin>;
@@ -84,7 +84,7 @@ impl Reading {
         self.spill.kept(ended)
     }
 
-    /// What the sandbox said so far.
+    /// The sandbox's remarks so far.
     pub(crate) fn notes(&self) -> Vec<String> {
         let text = String::from_utf8_lossy(&self.pipes.noted);
         text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
@@ -170,7 +170,7 @@ impl Reading {
 struct Pipes {
     output: Option<Pipe>,
     notes: Option<Pipe>,
-    /// What the sandbox said.
+    /// The sandbox's remarks.
     noted: Vec<u8>,
 }
 

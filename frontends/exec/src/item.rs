@@ -1,4 +1,4 @@
-//! What items of the JSON output say of a call beyond its output.
+//! Fields of JSON items beside a call's output.
 
 use serde_json::{Map, Value, json};
 use troupe_types::{CallFinished, CommandEnd, CommandResult, ErrorClass, Kept, Outcome};
@@ -43,8 +43,8 @@ impl Status {
     }
 }
 
-/// What is known of a command beside its output, its status and why it did not complete: fields
-/// that stand only where there is something to say.
+/// Fields of a command beside its output, its status and why it did not complete; each of them only
+/// where there is something to say.
 pub(crate) fn command_facts(result: &CommandResult) -> Map<String, Value> {
     let mut facts = Map::new();
     let mut put = |name: &str, value: Value| {

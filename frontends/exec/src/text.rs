@@ -15,7 +15,7 @@ fn quoted(part: &str) -> String {
     format!("'{}'", part.replace('\'', "'\\''"))
 }
 
-/// What the call gave: what a command printed, and nothing else; or all text of another tool.
+/// The call's own text: a command's output and nothing else, or all text of another tool.
 pub(crate) fn given(finished: &CallFinished) -> String {
     match &finished.result {
         CallResult::Command(result) => result.output.text(),
@@ -50,7 +50,7 @@ pub(crate) fn why(finished: &CallFinished) -> Option<String> {
     })
 }
 
-/// What a call does, in one line for people; a command's is its own line.
+/// One line for people on what a call does; a command's is its own line.
 pub(crate) fn summary(detail: &CallDetail) -> String {
     match detail {
         CallDetail::Command { argv, .. } => script(argv),
@@ -74,7 +74,7 @@ pub(crate) fn script(argv: &[String]) -> String {
     }
 }
 
-/// In which ways the sandbox is weaker than its mode promises.
+/// A warning that the sandbox is weaker than its mode promises.
 pub(crate) fn weaker(ways: &[String]) -> String {
     format!("the sandbox is weaker here than its mode promises: {}", ways.join("; "))
 }

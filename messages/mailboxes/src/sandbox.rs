@@ -71,9 +71,9 @@ pub enum ProcessExit {
 
 /// A running process. Dropping it kills the whole tree.
 pub struct Running {
-    /// What it prints, to either stream, in the order of its writes.
+    /// Its output, of both streams, in the order of the writes.
     pub output: Box<dyn AsyncRead + Send + Unpin>,
-    /// What the sandbox says about it: lines of text, none of them the command's.
+    /// Remarks of the sandbox about it: lines of text, none of them the command's.
     pub notes: Box<dyn AsyncRead + Send + Unpin>,
     /// What is typed, on a terminal.
     pub input: Option<Box<dyn AsyncWrite + Send + Unpin>>,

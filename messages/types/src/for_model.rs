@@ -6,14 +6,14 @@ use crate::{
 };
 use std::{fmt::Write as _, time::Duration};
 
-/// What the model is shown of a call that was stopped.
+/// The text for a call that was stopped.
 const ABORTED: &str = "aborted by user";
-/// What it is shown of a call whose effect is unknown.
+/// The text for a call whose effect is unknown.
 const LOST: &str = "lost: the part of the host that ran this call failed while it was under way. It \
      may or may not have taken effect, and it was not repeated. Look before you go on.";
 
 impl CallFinished {
-    /// What the model is shown.
+    /// The content that the model is shown.
     #[must_use]
     pub fn for_model(&self) -> Vec<Content> {
         match (&self.result, &self.outcome) {
@@ -99,7 +99,7 @@ impl CommandResult {
         text
     }
 
-    /// What follows the output.
+    /// Adds the lines that follow the output.
     fn add_remarks(&self, text: &mut String) {
         if self.sandbox.is_empty() && self.refused_hosts.is_empty() {
             return;
@@ -119,7 +119,7 @@ impl CommandResult {
         }
     }
 
-    /// That processes were ended which it left behind, in a sentence without a full stop.
+    /// A sentence without a full stop on the processes that it left behind, if any were ended.
     #[must_use]
     pub fn strays_ended(&self) -> Option<String> {
         match self.strays {
@@ -131,7 +131,7 @@ impl CommandResult {
 }
 
 impl Kept {
-    /// Where it is, in a sentence without a full stop.
+    /// A sentence without a full stop on where it is.
     #[must_use]
     pub fn sentence(&self) -> String {
         match self {
@@ -157,8 +157,8 @@ impl Printed {
         self.head.is_empty() && self.omitted == 0
     }
 
-    /// What was printed, for people and programs. What is left out is a line of its own,
-    /// `[1234 bytes of output left out]`; [`Printed::omitted`] says so as data.
+    /// The text for people and programs. A line of its own, `[1234 bytes of output left out]`,
+    /// stands for the bytes left out; [`Printed::omitted`] says so as data.
     #[must_use]
     pub fn text(&self) -> String {
         if self.omitted == 0 {

@@ -410,7 +410,7 @@ pub enum CallDetail {
         process: u64,
         /// The start of the script that it runs.
         command: String,
-        /// What is typed, or its start; nothing if it is only read.
+        /// The start of the text that is typed; empty if it is only read.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         input: String,
     },
@@ -433,7 +433,7 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-/// What becomes of a file.
+/// A kind of change to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileChangeKind {
@@ -450,7 +450,7 @@ pub enum FileChangeKind {
 pub struct FileChanged {
     /// The file.
     pub path: PathBuf,
-    /// What becomes of it.
+    /// The kind of change.
     pub kind: FileChangeKind,
     /// Where it was moved to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -477,7 +477,7 @@ pub struct CallFinished {
     pub call: CallId,
     /// How it ended.
     pub outcome: Outcome,
-    /// What came of it.
+    /// Its result.
     pub result: CallResult,
     /// What it did.
     #[serde(skip_serializing_if = "Option::is_none")]

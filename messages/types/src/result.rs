@@ -1,4 +1,4 @@
-//! What came of a call, as data. Each reader makes its own text of it, at the end: the model's is
+//! Results of calls, as data. Each reader makes its own text of it, at the end: the model's is
 //! [`CallFinished::for_model`](crate::CallFinished::for_model), those for people and for programs
 //! are the front ends'.
 
@@ -6,14 +6,14 @@ use crate::Content;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum CallResult {
     /// Nothing: the outcome says all there is to say.
     #[default]
     Nothing,
-    /// What a tool gives, made for the model.
+    /// The content that a tool made for the model.
     Content {
         /// Text and images, in order.
         content: Vec<Content>,
@@ -38,26 +38,26 @@ impl CallResult {
     }
 }
 
-/// What came of a command, or of a part of it.
+/// The result of a command, or of reading one that goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandResult {
     /// How it ended, or that it has not.
     pub end: CommandEnd,
     /// How long it was waited for, in milliseconds.
     pub wall_ms: u64,
-    /// What it printed, since it was last told.
+    /// Its output since it was last read.
     pub output: Printed,
     /// The process in the background that was read; none for a call that started one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_from: Option<u64>,
-    /// Where all of a long output is.
+    /// The place of a long output as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Kept>,
     /// Processes it left behind, which were ended.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub strays: u32,
-    /// What the sandbox has to say: what it refused, what the command made that others obey.
-    /// Sentences without a full stop.
+    /// Remarks of the sandbox: refusals, and things the command made that other programs obey.
+    /// Each is a sentence without a full stop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sandbox: Vec<String>,
     /// Hosts that it was refused.
@@ -146,7 +146,7 @@ pub struct Printed {
     pub lines: u64,
 }
 
-/// Where everything that a command printed is kept.
+/// The place of a command's whole output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kept", rename_all = "snake_case")]
 pub enum Kept {

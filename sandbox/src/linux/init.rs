@@ -47,10 +47,10 @@ pub(crate) struct Request {
     pub(crate) group: Option<Group>,
 }
 
-/// Where the sandbox says what it has to say about a command, a line for each thing.
+/// The sandbox's remarks about a command go there, a line each.
 pub(crate) struct Notes {
     pub(crate) to: OwnedFd,
-    /// What each line begins with, where lines of the command's stand between them.
+    /// The start of each line, where lines of the command's stand between them.
     pub(crate) prefix: &'static str,
 }
 

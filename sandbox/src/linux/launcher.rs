@@ -77,7 +77,8 @@ impl Launcher {
     fn launch(&mut self, bytes: &[u8], [control, output, notes]: [OwnedFd; 3]) {
         // Dropping the descriptors tells the host that nothing was started.
         let Some((command, profile)) = wire::decode(bytes) else { return };
-        let Ok(stderr) = output.try_clone() else { return };
+        let again = sys::second_writer(output.as_fd()).or_else(|_| output.try_clone());
+        let Ok(stderr) = again else { return };
         // Without one the command runs all the same.
         let group = self.groups.as_mut().and_then(|groups| groups.make(&profile.limits).ok());
         let mut request = Request {

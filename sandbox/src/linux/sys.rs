@@ -2,10 +2,10 @@
 
 use std::{
     ffi::{CStr, CString},
-    io,
+    fs, io,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::ffi::OsStrExt,
+        unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     },
     path::Path,
 };
@@ -50,6 +50,20 @@ pub(crate) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: as above.
     check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
     Ok(())
+}
+
+/// The same end of a pipe to write to, opened once more: what is written through both stays in order,
+/// and what a program sets on one (ssh makes its standard error return at once) is not set on the
+/// other.
+pub(crate) fn second_writer(pipe: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // Without a reader the call would wait for one.
+    let again = fs::OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(format!("/proc/self/fd/{}", pipe.as_raw_fd()))?;
+    // SAFETY: fcntl on a descriptor that was just opened, to be as the first one.
+    check(unsafe { libc::fcntl(again.as_raw_fd(), libc::F_SETFL, 0) })?;
+    Ok(again.into())
 }
 
 /// Makes room in a pipe, where the system allows it.
