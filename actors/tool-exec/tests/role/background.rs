@@ -6,13 +6,13 @@ use crate::{
 };
 use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
-use troupe_kit::{Kit, Mailbox};
+use troupe_kit::{Kit, Mailbox, Next};
 use troupe_messages::{
     BackgroundProcess, Interact, Interaction, ProcessExit, Question, Running, ToolMessage, Verdict,
 };
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallResult, CommandEnd, CommandResult, ErrorClass,
-    HostDecided, Outcome, Printed,
+    HostDecided, Outcome, Printed, Progress,
 };
 
 async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
@@ -308,4 +308,43 @@ async fn what_the_model_wants_at_most_bounds_its_text_and_not_the_record() {
     let left = stage.left().await;
     assert!(text(&left).ends_with("Output:\n0123…2 tokens truncated…cdef"), "{left:?}");
     assert_eq!(result(&left).output.head, "0123456789abcdef");
+}
+
+/// Whatever bytes come, in whatever parts: the answers together are the text of the whole, and so is
+/// what front ends were shown.
+#[tokio::test(start_paused = true)]
+async fn answers_together_are_the_text_of_the_whole() {
+    const BYTES: &[u8] = b"a\n\x00\xC3\xA9\xE2\x82\xAC\xF0\x9F\x80\xFF\xED\xA0\xC0\xF4";
+    let mut state = 7_u32;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as usize % below
+    };
+    let (mut process, running) = Puppet::new(0);
+    let mut stage = launch(&json!({"cmd": "noise", "yield_time_ms": 250}), running).await;
+    let mut shown = stage.progress.subscribe();
+    let (mut all, mut told) = (Vec::new(), result(&stage.left().await).output.head.clone());
+    for _ in 0..400 {
+        let part: Vec<u8> = (0..=random(5)).map(|_| BYTES[random(BYTES.len())]).collect();
+        process.print(&part).await;
+        all.extend_from_slice(&part);
+        interact(&stage, "", 250);
+        told.push_str(&read(stage.interacted().await).output.head);
+    }
+    process.end(ProcessExit::Code(0));
+    stage.ended().await;
+    interact(&stage, "", 250);
+    told.push_str(&read(stage.interacted().await).output.head);
+    stage.gone().await;
+    let whole = String::from_utf8_lossy(&all);
+    assert_eq!(told, whole);
+    let mut seen = String::new();
+    while let Some(next) = shown.try_next() {
+        let Next::Item(Progress::CallOutput { offset, text, .. }) = next else {
+            panic!("{next:?}")
+        };
+        assert_eq!(String::from_utf8_lossy(&all[..usize::try_from(offset).unwrap()]), seen);
+        seen.push_str(&text);
+    }
+    assert_eq!(seen, whole);
 }
