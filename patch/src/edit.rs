@@ -2,11 +2,12 @@
 //!
 //! Chunks are found from top to bottom, each below the one before; then the new text is written
 //! in one go. Context lines and untouched lines stay as the file has them, with their own ends of
-//! line; new lines get the file's first. The result always ends in an end of line, unless empty.
+//! line, or none; a new line ends like the line it replaces, or like its neighbour.
 
-use crate::lines::{self, BYTE_ORDER_MARK, Line};
+use crate::lines::{self, BYTE_ORDER_MARK, Ends, Line};
 use crate::model::{Chunk, ChunkLine};
 use crate::seek;
+use std::collections::VecDeque;
 
 /// What could not be found in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +33,15 @@ enum Step<'a> {
 /// The text of a file after all chunks.
 pub(crate) fn rewrite(old: &str, chunks: &[Chunk]) -> Result<String, Mismatch> {
     let (mark, body) = split_mark(old, chunks);
-    let file = lines::split(body);
+    let mut outcomes = lines::ways(body).iter().map(|&ends| cut_and_rewrite(body, ends, chunks));
+    let first = outcomes.next().unwrap_or_else(|| cut_and_rewrite(body, Ends::Lf, chunks));
+    // What is said of a patch that fits in no way is said of the likeliest.
+    let new = first.or_else(|mismatch| outcomes.find_map(Result::ok).ok_or(mismatch))?;
+    Ok(format!("{mark}{new}"))
+}
+
+fn cut_and_rewrite(body: &str, ends: Ends, chunks: &[Chunk]) -> Result<String, Mismatch> {
+    let file = lines::split(body, ends);
     let mut edits = Vec::with_capacity(chunks.len());
     let mut cursor = 0;
     for chunk in chunks {
@@ -40,10 +49,10 @@ pub(crate) fn rewrite(old: &str, chunks: &[Chunk]) -> Result<String, Mismatch> {
     }
     // Only a pure insertion, which goes to the end, can stand out of order.
     edits.sort_by_key(|edit| edit.at);
-    let mut new = String::with_capacity(old.len() + old.len() / 8);
-    new.push_str(mark);
-    write(&mut new, &file, &edits);
-    Ok(new)
+    let mut writer = Writer::new(&file, body.len() + body.len() / 8);
+    edits.iter().for_each(|edit| writer.edit(edit));
+    writer.keep_until(file.len());
+    Ok(writer.new)
 }
 
 /// Keeps a byte order mark out of the first line, unless the patch itself speaks of it.
@@ -117,28 +126,69 @@ fn steps_without_last_empty(lines: &[ChunkLine]) -> Vec<Step<'_>> {
     steps.into_iter().flatten().collect()
 }
 
-fn write(new: &mut String, file: &[Line<'_>], edits: &[Edit<'_>]) {
-    let ending = lines::preferred_ending(file);
-    let keep = |new: &mut String, line: &Line<'_>| {
-        new.push_str(line.text);
-        new.push_str(if line.ending.is_empty() { ending } else { line.ending });
-    };
-    let mut next = 0;
-    for edit in edits {
-        file[next..edit.at].iter().for_each(|line| keep(new, line));
-        next = edit.at;
+/// The new text as it grows.
+struct Writer<'a> {
+    new: String,
+    file: &'a [Line<'a>],
+    /// The next line of the file.
+    next: usize,
+    /// The ends of the lines that were dropped just before, and not replaced yet.
+    dropped: VecDeque<&'a str>,
+    /// The last line written has no end.
+    open: bool,
+}
+
+impl<'a> Writer<'a> {
+    fn new(file: &'a [Line<'a>], room: usize) -> Self {
+        let new = String::with_capacity(room);
+        Self { new, file, next: 0, dropped: VecDeque::new(), open: false }
+    }
+
+    fn edit(&mut self, edit: &Edit<'_>) {
+        self.keep_until(edit.at);
+        self.dropped.clear();
         for step in &edit.steps {
             match step {
-                Step::Keep => keep(new, &file[next]),
-                Step::Drop => {}
+                Step::Keep => self.keep_until(self.next + 1),
+                Step::Drop => {
+                    self.dropped.push_back(self.file[self.next].ending);
+                    self.next += 1;
+                }
                 Step::Put(text) => {
-                    new.push_str(text);
-                    new.push_str(ending);
-                    continue;
+                    let ending = self.new_ending();
+                    self.put(text, ending);
                 }
             }
-            next += 1;
         }
     }
-    file[next..].iter().for_each(|line| keep(new, line));
+
+    fn keep_until(&mut self, end: usize) {
+        for line in &self.file[self.next..end] {
+            self.put(line.text, line.ending);
+            self.dropped.clear();
+        }
+        self.next = end;
+    }
+
+    fn put(&mut self, text: &str, ending: &str) {
+        if self.open {
+            self.new.push_str(self.near_ending());
+        }
+        self.new.push_str(text);
+        self.new.push_str(ending);
+        self.open = ending.is_empty();
+    }
+
+    /// The end for a new line: of the line it replaces, or of the nearest.
+    fn new_ending(&mut self) -> &'a str {
+        let replaced = self.dropped.pop_front().filter(|ending| !ending.is_empty());
+        replaced.unwrap_or_else(|| self.near_ending())
+    }
+
+    /// The end of the nearest line that has one: above, else below, else LF.
+    fn near_ending(&self) -> &'a str {
+        let (above, below) = self.file.split_at(self.next);
+        let mut near = above.iter().rev().chain(below).map(|line| line.ending);
+        near.find(|ending| !ending.is_empty()).unwrap_or("\n")
+    }
 }

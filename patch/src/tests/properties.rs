@@ -157,6 +157,52 @@ proptest! {
     }
 
     #[test]
+    fn every_byte_outside_the_touched_lines_stays(
+        lines in proptest::collection::vec((0_u8..10, 0_u8..4, 0_usize..3), 1..24),
+        ended in any::<bool>(),
+        mark in any::<bool>(),
+    ) {
+        let mut old = String::from(if mark { "\u{feff}" } else { "" });
+        let mut expected = old.clone();
+        let mut body = String::from("@@\n");
+        let count = lines.len();
+        for (number, (kind, ending, text)) in lines.into_iter().enumerate() {
+            let ending = ["\n", "\r\n", "\n", "\r\n"][usize::from(ending)];
+            let ending = if number + 1 == count && !ended { "" } else { ending };
+            // What looks like an end of line inside is text, and so is what is no character to see.
+            let text = format!("{number}{}", ["", "\rinside", "\0\u{2028}"][text]);
+            old.push_str(&format!("{text}{ending}"));
+            let (keeps, puts) = (kind < 8, kind % 4 == 0);
+            body.push_str(&format!("{}{text}\n", if keeps { ' ' } else { '-' }));
+            if keeps {
+                let ending = if puts && ending.is_empty() { "?" } else { ending };
+                expected.push_str(&format!("{text}{ending}"));
+            }
+            if puts {
+                body.push_str(&format!("+new {number}\n"));
+                expected.push_str(&format!("new {number}?"));
+            }
+        }
+        let tree = Tree::new(&[("f", &old)]);
+        tree.patch(&format!("*** Update File: f\n{body}")).unwrap();
+        // A new line's end may be either; all the rest is known to the byte.
+        let found = tree.read("f");
+        let mut rest = found.as_str();
+        for part in expected.split_inclusive('?') {
+            let known = part.strip_suffix('?').unwrap_or(part);
+            let after = rest.strip_prefix(known);
+            prop_assert!(after.is_some(), "{found:?} is not {expected:?}");
+            rest = after.unwrap();
+            if known != part {
+                let after = rest.strip_prefix("\r\n").or(rest.strip_prefix('\n'));
+                prop_assert!(after.is_some(), "{found:?} is not {expected:?}");
+                rest = after.unwrap();
+            }
+        }
+        prop_assert_eq!(rest, "");
+    }
+
+    #[test]
     fn chunks_cut_from_a_diff_give_new(
         old in proptest::collection::vec(any::<bool>(), 1..40),
         changes in proptest::collection::vec((0_usize..40, 0_u8..3), 1..6),

@@ -4,7 +4,7 @@ use crate::lines;
 use crate::seek::find;
 
 fn found(file: &str, pattern: &[&str], from: usize, at_end: bool) -> Option<usize> {
-    find(&lines::split(file), pattern, from, at_end)
+    find(&lines::split(file, lines::Ends::Lf), pattern, from, at_end)
 }
 
 #[test]
