@@ -2,11 +2,12 @@
 //!
 //! All new contents are first written beside their places, so that a full disk or a missing right
 //! shows before any file changes; then they are put in place one by one, then files are removed.
-//! A failure in between leaves whole files only and says which.
+//! A failure in between leaves whole files only and says which. Only a kill can leave a half-written
+//! one, if it cannot be replaced and so is written in place; the journal takes it back.
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::file_system::{FileSystem, Staged};
 use crate::plan::{Entry, Plan, snapshot};
@@ -76,22 +77,42 @@ impl fmt::Display for Report<'_> {
 ///
 /// # Errors
 /// [`ApplyError::Changed`] if a file differs from what was planned for; [`ApplyError::Failed`] if
-/// one could not be written or removed. No file is ever half-written.
+/// one could not be written or removed.
 pub fn apply(plan: &Plan, fs: &dyn FileSystem) -> Result<Summary, ApplyError> {
-    apply_noted(plan, fs, |_| Ok(()))
+    apply_noted(plan, fs, &mut Unnoted)
 }
 
-/// [`apply`], with a function that is called once it is known that everything fits, before the
-/// first byte is written. Its failure stops the patch.
+/// Told before what cannot be undone without it.
+pub(crate) trait Notes {
+    /// Everything fits, and nothing is written yet. A failure stops the patch.
+    fn begin(&mut self, plan: &Plan) -> io::Result<()>;
+
+    /// These places are about to be written in place. A failure stops the patch.
+    fn in_place(&mut self, places: &[&Path]) -> io::Result<()>;
+}
+
+struct Unnoted;
+
+impl Notes for Unnoted {
+    fn begin(&mut self, _: &Plan) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn in_place(&mut self, _: &[&Path]) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// [`apply`], with somebody who notes what is done.
 pub(crate) fn apply_noted(
     plan: &Plan,
     fs: &dyn FileSystem,
-    note: impl FnOnce(&Plan) -> io::Result<()>,
+    notes: &mut dyn Notes,
 ) -> Result<Summary, ApplyError> {
     check_unchanged(plan, fs)?;
-    note(plan).map_err(|source| ApplyError::Journal { source })?;
+    notes.begin(plan).map_err(|source| ApplyError::Journal { source })?;
     let mut work = Work::new(plan, fs);
-    let outcome = work.run();
+    let outcome = work.run(notes);
     match outcome {
         Ok(()) => Ok(plan.summary.clone()),
         Err(stop) => Err(work.failure(stop)),
@@ -142,11 +163,14 @@ impl<'a> Work<'a> {
         Self { fs, entries, clear, write, remove, done: 0 }
     }
 
-    fn run(&mut self) -> Result<(), Stop<'a>> {
+    fn run(&mut self, notes: &mut dyn Notes) -> Result<(), Stop<'a>> {
+        for &entry in self.clear.iter().chain(&self.remove) {
+            self.fs.check_remove(&entry.place).map_err(|source| Stop { entry, source })?;
+        }
         for entry in self.clear.clone() {
             self.remove(entry)?;
         }
-        self.replace()?;
+        self.replace(notes)?;
         for entry in self.remove.clone() {
             self.remove(entry)?;
         }
@@ -154,7 +178,7 @@ impl<'a> Work<'a> {
     }
 
     /// Stages all new contents, then commits them.
-    fn replace(&mut self) -> Result<(), Stop<'a>> {
+    fn replace(&mut self, notes: &mut dyn Notes) -> Result<(), Stop<'a>> {
         let mut staged: Vec<Box<dyn Staged + 'a>> = Vec::with_capacity(self.write.len());
         let mut outcome = Ok(());
         for &entry in &self.write {
@@ -167,11 +191,27 @@ impl<'a> Work<'a> {
             }
         }
         if outcome.is_ok() {
+            outcome = self.note_in_place(&staged, notes);
+        }
+        if outcome.is_ok() {
             outcome = self.commit(&mut staged);
         }
         // What is left is taken back, later files before the directories of earlier ones.
         while staged.pop().is_some() {}
         outcome
+    }
+
+    fn note_in_place(
+        &self,
+        staged: &[Box<dyn Staged + 'a>],
+        notes: &mut dyn Notes,
+    ) -> Result<(), Stop<'a>> {
+        let both = self.write.iter().zip(staged);
+        let entries: Vec<&'a Entry> =
+            both.filter(|(_, file)| file.is_in_place()).map(|(&entry, _)| entry).collect();
+        let Some(&entry) = entries.first() else { return Ok(()) };
+        let places: Vec<&Path> = entries.iter().map(|entry| entry.place.as_path()).collect();
+        notes.in_place(&places).map_err(|source| Stop { entry, source })
     }
 
     fn commit(&mut self, staged: &mut [Box<dyn Staged + 'a>]) -> Result<(), Stop<'a>> {

@@ -47,11 +47,12 @@ pub trait FileSystem {
     fn read_link(&self, path: &Path) -> io::Result<PathBuf>;
 
     /// Writes `bytes` beside `path`, so that [`Staged::commit`] has only to put them in place.
-    /// Creates missing parent directories. The new file gets the permissions of the file at
-    /// `like`, if there is one. A link at `path` is replaced, not followed.
+    /// Creates missing parent directories. The new file gets the owner, permissions and attributes of
+    /// the file at `like`, if there is one. A link at `path` is replaced, not followed.
     ///
     /// # Errors
-    /// If the file could not be written in full; then nothing is left behind.
+    /// If the file could not be written in full, or something it has could not be kept; then nothing
+    /// is left behind.
     fn stage<'a>(
         &'a self,
         path: &Path,
@@ -74,14 +75,35 @@ pub trait FileSystem {
     /// # Errors
     /// If it is not there, is a directory, or cannot be removed.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Asks whether [`FileSystem::remove`] is bound to fail, before anything is written.
+    ///
+    /// # Errors
+    /// If it is known to.
+    fn check_remove(&self, path: &Path) -> io::Result<()> {
+        let _ = path;
+        Ok(())
+    }
+
+    /// What tells a file from all others, where it may have several names; `None` if it has one.
+    fn identity(&self, path: &Path) -> Option<(u64, u64)> {
+        let _ = path;
+        None
+    }
 }
 
 /// A file written beside its place. Dropping it removes it again, with the directories made for it,
 /// unless it was committed. Drop several in the reverse of the order they were staged.
 pub trait Staged {
-    /// Puts the file in its place, atomically.
+    /// Puts the file in its place, atomically unless it [is in place](Staged::is_in_place).
     ///
     /// # Errors
     /// If that fails; then the place is as it was.
     fn commit(&mut self) -> io::Result<()>;
+
+    /// Whether the file cannot be replaced and is written where it is: a kill may leave it
+    /// half-written.
+    fn is_in_place(&self) -> bool {
+        false
+    }
 }

@@ -1,8 +1,8 @@
 //! The journal of a patch that is being applied: what was in each place before, and what is to be
 //! there after, so that a patch broken off half-way can be taken back as a whole.
 //!
-//! One file for each patch: a line of JSON, then the contents one after the other, then a mark. It is
-//! on the disk before the first file changes, locked as long as its owner lives, and gone when the
+//! One file for each patch: a line of JSON, then the contents one after the other, then a mark; behind
+//! it, if there are any, a line with the places that are written in place. It is on the disk before the first file changes, locked as long as its owner lives, and gone when the
 //! patch is through. See [`crate::recover`].
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::apply::{ApplyError, apply_noted};
+use crate::apply::{ApplyError, Notes, apply_noted};
 use crate::file_system::FileSystem;
 use crate::plan::Plan;
 use crate::real::temporary_prefix;
@@ -60,6 +60,8 @@ pub(crate) struct Journal {
     pub(crate) head: Head,
     /// For each place what was there and what is to be.
     pub(crate) contents: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The places (by their index) that may be half-written.
+    in_place: Vec<usize>,
 }
 
 /// Where the journals of patches are, beside the logs of sessions.
@@ -78,13 +80,9 @@ pub fn apply_journaled(
     fs: &dyn FileSystem,
     folder: &Path,
 ) -> Result<Summary, ApplyError> {
-    let mut written = None;
-    let note = |plan: &Plan| {
-        written = Some(Written::write(plan, folder)?);
-        Ok(())
-    };
-    let applied = apply_noted(plan, fs, note);
-    if let Some(journal) = written {
+    let mut keeper = Keeper { folder, written: None };
+    let applied = apply_noted(plan, fs, &mut keeper);
+    if let Some(journal) = keeper.written {
         match &applied {
             // Some files are new and some are not: taken back like after a kill.
             Err(ApplyError::Failed { failure }) if !failure.done.is_empty() => {
@@ -96,8 +94,26 @@ pub fn apply_journaled(
     applied
 }
 
+struct Keeper<'a> {
+    folder: &'a Path,
+    written: Option<Written>,
+}
+
+impl Notes for Keeper<'_> {
+    fn begin(&mut self, plan: &Plan) -> io::Result<()> {
+        self.written = Some(Written::write(plan, self.folder)?);
+        Ok(())
+    }
+
+    fn in_place(&mut self, places: &[&Path]) -> io::Result<()> {
+        self.written.as_ref().map_or(Ok(()), |journal| journal.note_in_place(places))
+    }
+}
+
 struct Written {
     path: PathBuf,
+    /// Its places, in order.
+    places: Vec<PathBuf>,
     /// Holds the lock.
     file: File,
 }
@@ -114,7 +130,7 @@ impl Written {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path)?;
-        let written = Self { path, file };
+        let mut written = Self { path, places: Vec::new(), file };
         let filled = written.file.lock().and_then(|()| written.fill(plan));
         match filled {
             Ok(()) => Ok(written),
@@ -125,7 +141,7 @@ impl Written {
         }
     }
 
-    fn fill(&self, plan: &Plan) -> io::Result<()> {
+    fn fill(&mut self, plan: &Plan) -> io::Result<()> {
         let mut places = Vec::new();
         let mut contents: Vec<&[u8]> = Vec::new();
         let mut directories: Vec<PathBuf> = Vec::new();
@@ -153,6 +169,7 @@ impl Written {
         }
         directories.sort();
         directories.dedup();
+        self.places = places.iter().map(|place: &Place| place.path.clone()).collect();
         let temporary = temporary_prefix().to_owned();
         let head = Head { version: 1, temporary, places, directories };
         let mut text = serde_json::to_vec(&head)?;
@@ -164,6 +181,15 @@ impl Written {
         (&self.file).write_all(&text)?;
         self.file.sync_data()?;
         sync_folder(&self.path)
+    }
+
+    /// Adds which places may be found half-written from now on.
+    fn note_in_place(&self, places: &[&Path]) -> io::Result<()> {
+        let index = |place: &&Path| self.places.iter().position(|own| own == place);
+        let mut line = serde_json::to_vec(&places.iter().filter_map(index).collect::<Vec<_>>())?;
+        line.push(b'\n');
+        (&self.file).write_all(&line)?;
+        self.file.sync_data()
     }
 
     fn remove(&self) {
@@ -203,7 +229,7 @@ impl Journal {
         let Ok(head) = serde_json::from_slice::<Head>(&line) else { return Ok(None) };
         let mut rest = Vec::new();
         reader.read_to_end(&mut rest)?;
-        let Some(mut rest) = rest.strip_suffix(MARK) else { return Ok(None) };
+        let mut rest = rest.as_slice();
         let mut contents = Vec::new();
         for place in &head.places {
             let mut take = |content: &Option<Content>| {
@@ -217,8 +243,31 @@ impl Journal {
             };
             contents.push((before, after));
         }
-        Ok(rest.is_empty().then_some(Self { head, contents }))
+        let Some(behind) = rest.strip_prefix(MARK) else { return Ok(None) };
+        // Written in one go: a line that is not whole says that nothing was written in place yet.
+        let in_place = behind.strip_suffix(b"\n").unwrap_or_default();
+        let in_place = serde_json::from_slice(in_place).unwrap_or_default();
+        Ok(Some(Self { head, contents, in_place }))
     }
+
+    /// Every place with what was there, what is to be there, and whether it is written in place.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Found<'_>> {
+        let places = self.head.places.iter().zip(&self.contents).enumerate();
+        places.map(|(index, (place, (before, after)))| {
+            let in_place = self.in_place.contains(&index);
+            Found { place, before, after, in_place }
+        })
+    }
+}
+
+/// One place of a journal, with its contents.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) before: &'a [u8],
+    pub(crate) after: &'a [u8],
+    /// It may be half-written.
+    pub(crate) in_place: bool,
 }
 
 #[cfg(unix)]

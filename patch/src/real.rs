@@ -1,8 +1,9 @@
 //! The machine's own file system.
 //!
-//! A file is written under a temporary name in its own directory, flushed to the disk, given the
-//! permissions it should have, and renamed. A hard link to a replaced file therefore keeps the
-//! old contents. A file its user may not write is refused, although a rename would get round that.
+//! A file is written under a temporary name in its own directory, flushed to the disk, given all
+//! that the old one has (owner, permissions, attributes), and renamed. Where that is not possible, or
+//! would part a file from its other names, it is written in place (see [`crate::in_place`]). A file
+//! its user may not write is refused, although a rename would get round that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -14,6 +15,8 @@ use std::time::SystemTime;
 use crate::anchor::Anchor;
 
 use crate::file_system::{FileSystem, Kind, Staged};
+use crate::in_place::{InPlace, Reason, is_mount_point};
+use crate::keep;
 
 /// [`FileSystem`] over `std::fs`. Has no state: the working directory of the process is not used,
 /// since all paths are absolute.
@@ -56,11 +59,51 @@ impl FileSystem for RealFileSystem {
         let anchor = Anchor::open(parent)?;
         let place = anchor.path().join(name);
         check_writable(&place)?;
-        let model = fs::metadata(like).ok().filter(fs::Metadata::is_file);
-        let (file, temporary) = create_beside(&place, anchor.path(), model.is_some())?;
-        let staged = StagedFile { temporary, place, done: false, directories, _anchor: anchor };
-        fill(file, bytes, model.as_ref())?;
-        Ok(Box::new(staged))
+        let found = fs::symlink_metadata(&place).ok().filter(fs::Metadata::is_file);
+        let new = New { place: &place, anchor: &anchor, bytes, model: model(like)? };
+        let moved = path != like;
+        if moved
+            && fs::symlink_metadata(like).is_ok_and(|data| data.is_file() && keep::links(&data) > 1)
+        {
+            return Err(io::Error::other(format!(
+                "{} has several names (hard links), and only one of them would move: move it with \
+                 `mv` first, then change it",
+                like.display()
+            )));
+        }
+        let reason = match &found {
+            Some(found) if !moved && keep::links(found) > 1 => Reason::Names,
+            Some(_) if is_mount_point(&place) => Reason::Mounted,
+            _ => match new.write()? {
+                Written::Staged { temporary } => {
+                    return Ok(Box::new(StagedFile {
+                        temporary,
+                        place,
+                        directories,
+                        _anchor: anchor,
+                    }));
+                }
+                Written::Not(reason) if found.is_some() && !moved => reason,
+                Written::Not(reason) => return Err(io::Error::other(reason.to_string())),
+            },
+        };
+        let Some(found) = found else { return Err(ErrorKind::NotFound.into()) };
+        let kept = |file: &File| new.can_be_kept(file);
+        Ok(Box::new(InPlace::open(&place, &found, bytes, reason, kept)?))
+    }
+
+    #[cfg(unix)]
+    fn identity(&self, path: &Path) -> Option<(u64, u64)> {
+        use std::os::unix::fs::MetadataExt;
+        let data = fs::symlink_metadata(path).ok()?;
+        (data.is_file() && data.nlink() > 1).then(|| (data.dev(), data.ino()))
+    }
+
+    fn check_remove(&self, path: &Path) -> io::Result<()> {
+        if is_mount_point(path) {
+            return Err(io::Error::other("it is a mount point, which cannot be removed"));
+        }
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -93,7 +136,7 @@ fn check_writable(path: &Path) -> io::Result<()> {
 
 /// Creates an empty file with a name of its own beside `path`. A `private` one is its owner's alone
 /// until it gets the permissions it should have.
-fn create_beside(path: &Path, parent: &Path, private: bool) -> io::Result<(File, PathBuf)> {
+fn create_beside(path: &Path, parent: &Path, private: bool) -> io::Result<(File, Temporary)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -110,7 +153,7 @@ fn create_beside(path: &Path, parent: &Path, private: bool) -> io::Result<(File,
         match options.open(&temporary) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
-            Ok(file) if temporary != path => return Ok((file, temporary)),
+            Ok(file) if temporary != path => return Ok((file, Temporary(Some(temporary)))),
             Ok(_) => fs::remove_file(&temporary)?,
         }
     }
@@ -125,48 +168,83 @@ pub(crate) fn temporary_prefix() -> &'static str {
     })
 }
 
-fn fill(mut file: File, bytes: &[u8], model: Option<&fs::Metadata>) -> io::Result<()> {
-    file.write_all(bytes)?;
-    if let Some(model) = model {
-        keep_owner(&file, model);
-        file.set_permissions(kept_permissions(model))?;
+/// A file to be made, and the one it is to be like.
+struct New<'a> {
+    place: &'a Path,
+    anchor: &'a Anchor,
+    bytes: &'a [u8],
+    model: Option<File>,
+}
+
+/// What came of it.
+enum Written {
+    Staged { temporary: Temporary },
+    Not(Reason),
+}
+
+impl New<'_> {
+    /// Writes it beside its place, with all that its model has.
+    fn write(&self) -> io::Result<Written> {
+        let (mut file, temporary) =
+            match create_beside(self.place, self.anchor.path(), self.model.is_some()) {
+                Err(error) if self.model.is_some() && refused(&error) => {
+                    return Ok(Written::Not(Reason::Folder));
+                }
+                made => made?,
+            };
+        file.write_all(self.bytes)?;
+        if let Some(model) = &self.model
+            && let Some(lost) = keep::give(&file, model)?
+        {
+            return Ok(Written::Not(Reason::Lost(lost)));
+        }
+        file.sync_data()?;
+        Ok(Written::Staged { temporary })
     }
-    file.sync_data()
-}
 
-/// Read, write and execute bits. Writing a file takes the special ones away, here as elsewhere.
-#[cfg(unix)]
-fn kept_permissions(model: &fs::Metadata) -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt;
-    fs::Permissions::from_mode(model.permissions().mode() & 0o777)
-}
-
-#[cfg(not(unix))]
-fn kept_permissions(model: &fs::Metadata) -> fs::Permissions {
-    model.permissions()
-}
-
-/// Gives the file its owner and group back where we may: root editing a user's file must not take
-/// it away from them.
-#[cfg(unix)]
-fn keep_owner(file: &File, model: &fs::Metadata) {
-    use std::os::unix::fs::{MetadataExt, fchown};
-    let Ok(own) = file.metadata() else { return };
-    if own.uid() != model.uid() || own.gid() != model.gid() {
-        // Not being allowed to is usual for ordinary users, and no reason to refuse the edit.
-        let _ = fchown(file, Some(model.uid()), Some(model.gid()))
-            .or_else(|_| fchown(file, None, Some(model.gid())));
+    /// Whether a file of this process can be given all that `file` has; names what cannot.
+    fn can_be_kept(&self, file: &File) -> io::Result<Option<String>> {
+        match create_beside(self.place, self.anchor.path(), true) {
+            Err(error) if refused(&error) => Ok(Some("its set-id bits".to_owned())),
+            Err(error) => Err(error),
+            Ok((rehearsal, _temporary)) => keep::give(&rehearsal, file),
+        }
     }
 }
 
-#[cfg(not(unix))]
-fn keep_owner(_file: &File, _model: &fs::Metadata) {}
+fn refused(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
 
-/// A finished temporary file, removed on drop unless it was renamed.
+/// The file that a new one is to be like, if there is one.
+fn model(like: &Path) -> io::Result<Option<File>> {
+    match RealFileSystem.kind(like)? {
+        Kind::File | Kind::Symlink => {}
+        _ => return Ok(None),
+    }
+    // A link is followed; what it leads to may be anything, or nothing.
+    if !fs::metadata(like).is_ok_and(|data| data.is_file()) {
+        return Ok(None);
+    }
+    File::open(like).map(Some)
+}
+
+/// A file with a name of its own, removed on drop unless it was renamed.
+struct Temporary(Option<PathBuf>);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // Best effort: the failure that brought us here is the one to report.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// A finished file beside its place.
 struct StagedFile {
-    temporary: PathBuf,
+    temporary: Temporary,
     place: PathBuf,
-    done: bool,
     directories: NewDirectories,
     /// Both paths lead through it.
     _anchor: Anchor,
@@ -174,19 +252,12 @@ struct StagedFile {
 
 impl Staged for StagedFile {
     fn commit(&mut self) -> io::Result<()> {
-        fs::rename(&self.temporary, &self.place)?;
-        self.done = true;
+        if let Some(temporary) = &self.temporary.0 {
+            fs::rename(temporary, &self.place)?;
+        }
+        self.temporary.0 = None;
         self.directories.0.clear();
         Ok(())
-    }
-}
-
-impl Drop for StagedFile {
-    fn drop(&mut self) {
-        if !self.done {
-            // Best effort: the failure that brought us here is the one to report.
-            let _ = fs::remove_file(&self.temporary);
-        }
     }
 }
 

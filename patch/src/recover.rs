@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::file_system::FileSystem;
-use crate::journal::{Content, ENDING, Journal, Place};
+use crate::journal::{Content, ENDING, Found, Journal, Place};
 use crate::real::RealFileSystem;
 
 /// What was found and done about one patch.
@@ -76,13 +76,17 @@ fn one(path: &Path) -> Result<Option<Recovered>, (PathBuf, io::Error)> {
     let found = match Journal::read(copy).map_err(failed)? {
         None => Recovered::Cleared,
         Some(journal) => {
-            let states: Vec<State> = journal.states();
+            let states: Vec<State> = journal.places().map(state).collect();
             clear_temporaries(&journal);
-            let (old, new) = (states.contains(&State::Before), states.contains(&State::After));
-            match (old, new) {
+            let any = |wanted: &[State]| states.iter().any(|state| wanted.contains(state));
+            match (any(&[State::Before, State::Torn]), any(&[State::After, State::Torn])) {
                 // Through: what others changed since is theirs.
-                (false, _) => Recovered::Cleared,
-                (true, false) if !states.contains(&State::Other) => {
+                (false, _) => {
+                    journal.places().for_each(give_special_bits_back);
+                    Recovered::Cleared
+                }
+                (true, false) if !any(&[State::Other]) => {
+                    journal.places().for_each(give_special_bits_back);
                     clear_directories(&journal);
                     Recovered::Cleared
                 }
@@ -109,17 +113,13 @@ fn one(path: &Path) -> Result<Option<Recovered>, (PathBuf, io::Error)> {
 enum State {
     Before,
     After,
+    /// Half-written: the patch began to write it in place.
+    Torn,
     Other,
 }
 
-impl Journal {
-    fn states(&self) -> Vec<State> {
-        let places = self.head.places.iter().zip(&self.contents);
-        places.map(|(place, (before, after))| state(place, before, after)).collect()
-    }
-}
-
-fn state(place: &Place, before: &[u8], after: &[u8]) -> State {
+fn state(found: Found<'_>) -> State {
+    let Found { place, before, after, in_place } = found;
     let is = |content: &Option<Content>, bytes: &[u8]| match (
         content,
         fs::symlink_metadata(&place.path),
@@ -141,32 +141,68 @@ fn state(place: &Place, before: &[u8], after: &[u8]) -> State {
         State::Before
     } else if is(&place.after, after) {
         State::After
+    } else if in_place && is_torn(&place.path, before, after) {
+        State::Torn
     } else {
         State::Other
+    }
+}
+
+/// Whether a file holds the old text in some places and the new one in all others. After a kill that
+/// is the new one up to a point; a power failure may leave the blocks of the disk in any order.
+fn is_torn(path: &Path, before: &[u8], after: &[u8]) -> bool {
+    let most = before.len().max(after.len());
+    let fits = |data: fs::Metadata| data.is_file() && data.len() <= most as u64;
+    if !fs::symlink_metadata(path).is_ok_and(fits) {
+        return false;
+    }
+    let Ok(found) = fs::read(path) else { return false };
+    found.len() >= before.len().min(after.len())
+        && found
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| before.get(at) == Some(byte) || after.get(at) == Some(byte))
+}
+
+/// Writing in place takes the set-id bits away, and a kill may come before they are given back.
+#[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix has them"))]
+fn give_special_bits_back(found: Found<'_>) {
+    #[cfg(unix)]
+    if found.in_place
+        && let Some(mode) = found.place.before.as_ref().and_then(|content| content.mode)
+        && let Ok(data) = fs::symlink_metadata(&found.place.path)
+        && data.is_file()
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let now = data.permissions().mode() & 0o7777;
+        if now != mode && now == mode & !0o6000 {
+            // Not being allowed to is seen by whoever looks at the file.
+            let _ = fs::set_permissions(&found.place.path, fs::Permissions::from_mode(mode));
+        }
     }
 }
 
 /// Puts back what was there before; gives the places that hold something of somebody else's.
 pub(crate) fn undo(journal: &Journal) -> io::Result<Vec<PathBuf>> {
     let mut left = Vec::new();
-    let places = || journal.head.places.iter().zip(&journal.contents);
     // What is new goes first: it may be a directory's place, or in a directory that has to go.
-    for (place, (before, after)) in places() {
-        if place.before.is_none() && state(place, before, after) == State::After {
-            RealFileSystem.remove(&place.path)?;
+    for found in journal.places() {
+        if found.place.before.is_none() && state(found) == State::After {
+            RealFileSystem.remove(&found.place.path)?;
         }
     }
     clear_directories(journal);
-    for (place, (before, after)) in places() {
-        match state(place, before, after) {
-            State::Before => {}
+    for found in journal.places() {
+        let place = found.place;
+        match state(found) {
+            State::Before => give_special_bits_back(found),
             // A file that was in the way of a directory is missing in between.
             State::Other if place.after.is_some() || place.path.exists() => {
                 left.push(place.path.clone());
             }
-            State::After | State::Other => {
+            State::After | State::Torn | State::Other => {
                 if let Some(content) = &place.before {
-                    put_back(place, content, before)?;
+                    put_back(place, content, found.before)?;
                 }
             }
         }

@@ -10,6 +10,7 @@ mod intercept;
 mod parse;
 mod plan;
 mod properties;
+mod scenarios;
 mod seek;
 mod spec;
 mod tree;

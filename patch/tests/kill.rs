@@ -31,11 +31,13 @@ fn main() {
     if words.get(1).is_some_and(|word| word == "child") {
         return child(Path::new(&words[2]), Path::new(&words[3]), words[4].parse().unwrap());
     }
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 8] = [
         ("every_step", every_step),
         ("random_moments", random_moments),
         ("a_living_owner_is_left_alone", living_owner),
         ("what_somebody_else_changed_is_kept", conflict),
+        ("a_half_written_file_is_taken_back", half_written),
+        ("somebody_elses_text_is_not_taken_for_a_half_written_one", not_half_written),
         ("a_link_put_in_the_way_is_not_followed", link_in_the_way),
         ("a_journal_that_was_broken_off_changes_nothing", broken_journal),
     ];
@@ -62,6 +64,9 @@ impl Staged for MortalFile<'_> {
     fn commit(&mut self) -> io::Result<()> {
         self.1.step();
         self.0.commit()
+    }
+    fn is_in_place(&self) -> bool {
+        self.0.is_in_place()
     }
 }
 
@@ -92,6 +97,9 @@ impl FileSystem for Mortal {
         self.step();
         RealFileSystem.remove(path)
     }
+    fn identity(&self, path: &Path) -> Option<(u64, u64)> {
+        RealFileSystem.identity(path)
+    }
 }
 
 fn child(tree: &Path, journals: &Path, step: usize) {
@@ -102,9 +110,12 @@ fn child(tree: &Path, journals: &Path, step: usize) {
     apply_journaled(&plan, &fs, journals).unwrap();
 }
 
-/// Twenty files: updated, added in new directories, deleted, moved, and one in the way of a directory.
+/// Twenty files: updated, added in new directories, deleted, moved, and one in the way of a directory;
+/// and two with several names, which are written in place.
 fn patch() -> String {
     let mut patch = "*** Begin Patch\n".to_owned();
+    patch += "*** Update File: linked\n@@\n-b\n+linked and changed\n@@\n-last\n+the last one\n";
+    patch += "*** Update File: shorter\n@@\n-b\n";
     for file in 0..8 {
         patch += &format!("*** Update File: u{file}\n@@\n a\n-b\n+changed {file}\n");
     }
@@ -159,6 +170,16 @@ impl Stage {
         for name in names.chain((0..3).map(|n| format!("m{n}"))).chain(["way".to_owned()]) {
             fs::write(self.work().join(&name), "a\nb\n").unwrap();
         }
+        // Long enough for a kill to come while it is written.
+        let long: String = (0..5_000).map(|line| format!("line {line}\n")).collect();
+        fs::write(self.work().join("linked"), format!("a\nb\n{long}last\n")).unwrap();
+        fs::write(self.work().join("shorter"), format!("a\nb\n{long}")).unwrap();
+        for name in ["linked", "shorter"] {
+            let name = self.work().join(name);
+            fs::hard_link(&name, name.with_extension("again")).unwrap();
+        }
+        fs::set_permissions(self.work().join("shorter"), fs::Permissions::from_mode(0o4755))
+            .unwrap();
         fs::set_permissions(self.work().join("u0"), fs::Permissions::from_mode(0o750)).unwrap();
         fs::set_permissions(self.work().join("m0"), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -272,7 +293,7 @@ fn conflict() {
     let stage = Stage::new();
     stage.fill();
     // Some are in place already, and some are not.
-    stage.start(26).wait().unwrap();
+    stage.start(30).wait().unwrap();
     let changed = stage.tree().into_iter().find(|(_, (bytes, _))| bytes.starts_with(b"a\nchanged"));
     let changed = changed.unwrap().0;
     fs::write(&changed, "mine").unwrap();
@@ -287,6 +308,55 @@ fn conflict() {
     old.remove(&changed);
     assert_eq!(tree, old, "the rest is old");
     assert!(recover(&stage.journals()).is_empty());
+}
+
+/// A patch that was killed just before it wrote `linked`, and the text it was about to write.
+fn killed_at_linked(stage: &Stage) -> (PathBuf, Vec<u8>, Vec<u8>) {
+    let linked = stage.work().join("linked");
+    stage.fill();
+    // Everything is staged: the next step puts the first file in place, which is `linked`.
+    let staged = (1..).find(|step| {
+        stage.fill();
+        let _none = fs::remove_dir_all(stage.journals());
+        stage.start(*step).wait().unwrap();
+        stage.tree()[&linked] == stage.new[&linked]
+    });
+    stage.fill();
+    let _none = fs::remove_dir_all(stage.journals());
+    stage.start(staged.unwrap()).wait().unwrap();
+    let (old, new) = (stage.old[&linked].0.clone(), stage.new[&linked].0.clone());
+    (linked, old, new)
+}
+
+fn half_written() {
+    let stage = Stage::new();
+    let (linked, old, new) = killed_at_linked(&stage);
+    let journal = fs::read_dir(stage.journals()).unwrap().next().unwrap().unwrap().path();
+    let journal_bytes = fs::read(&journal).unwrap();
+    let most = old.len().max(new.len());
+    for cut in [1, 2, 3, 100, 4096, old.len() / 2, old.len() - 1, old.len(), new.len() - 1] {
+        stage.fill();
+        fs::write(&journal, &journal_bytes).unwrap();
+        let mut torn = new[..cut].to_vec();
+        torn.extend_from_slice(old.get(cut..).unwrap_or_default());
+        assert!(torn.len() <= most);
+        let mut file = fs::OpenOptions::new().write(true).open(&linked).unwrap();
+        file.write_all(&torn).unwrap();
+        file.set_len(torn.len() as u64).unwrap();
+        assert!(!stage.is_whole(&format!("half-written up to {cut}")));
+        let again = fs::read(linked.with_extension("again")).unwrap();
+        assert!(again == old, "the other name has the old text too");
+    }
+}
+
+fn not_half_written() {
+    let stage = Stage::new();
+    let (linked, ..) = killed_at_linked(&stage);
+    fs::write(&linked, "mine\n").unwrap();
+    let found = recover(&stage.journals());
+    let [Recovered::Conflict { paths, .. }] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!(paths, std::slice::from_ref(&linked));
+    assert_eq!(fs::read(&linked).unwrap(), b"mine\n");
 }
 
 fn link_in_the_way() {

@@ -43,6 +43,8 @@ pub(super) struct Overlay<'a> {
     /// `cwd` with links resolved.
     root: PathBuf,
     by_place: HashMap<PathBuf, usize>,
+    /// Files with several names.
+    by_identity: HashMap<(u64, u64), usize>,
     hunk: usize,
 }
 
@@ -56,6 +58,7 @@ impl<'a> Overlay<'a> {
             cwd,
             root: fs.canonicalize(cwd).unwrap_or_else(|_| cwd.to_path_buf()),
             by_place: HashMap::new(),
+            by_identity: HashMap::new(),
             hunk: 0,
         }
     }
@@ -74,13 +77,27 @@ impl<'a> Overlay<'a> {
     pub(super) fn open(&mut self, name: &str) -> io::Result<usize> {
         let itself = self.touch(name)?;
         if self.by_place.contains_key(&itself) || self.fs.kind(&itself)? != Kind::Symlink {
-            return self.entry(itself, name, false);
+            let place = self.first_name(itself);
+            return self.entry(place, name, false);
         }
         let place = paths::resolve(self.fs, &itself)?;
         let visible = self.visible(&place);
         self.touched.insert(visible);
         let stray = !place.starts_with(&self.root) && self.fs.kind(&place)? == Kind::Missing;
+        let place = self.first_name(place);
         self.entry(place, name, stray)
+    }
+
+    /// The name by which the patch knows a file already, if it has several (hard links).
+    fn first_name(&self, place: PathBuf) -> PathBuf {
+        if self.by_place.contains_key(&place) {
+            return place;
+        }
+        let known = self.fs.identity(&place).and_then(|identity| self.by_identity.get(&identity));
+        match known.map(|&known| &self.entries[known]) {
+            Some(entry) if entry.after.is_some() => entry.place.clone(),
+            _ => place,
+        }
     }
 
     /// The entry of the name itself: a link is not followed. For removing.
@@ -148,6 +165,9 @@ impl<'a> Overlay<'a> {
         let path = self.path(name);
         let before = snapshot(self.fs, &place, &path)?;
         self.by_place.insert(place.clone(), self.entries.len());
+        if let Some(identity) = self.fs.identity(&place) {
+            self.by_identity.insert(identity, self.entries.len());
+        }
         self.entries.push(Entry {
             is_link: self.fs.kind(&place)? == Kind::Symlink,
             place,

@@ -73,11 +73,134 @@ mod unix {
     }
 
     #[test]
-    fn special_bits_are_taken_away_as_by_any_write() {
-        let tree = Tree::new(&[("f", "a\n")]);
-        set_mode(&tree, "f", 0o4755);
-        tree.patch("*** Update File: f\n@@\n-a\n+b\n").unwrap();
-        assert_eq!(mode(&tree.path("f")), 0o755);
+    fn special_bits_are_kept() {
+        let tree = Tree::new(&[("f", "a\n"), ("moved", "a\n"), ("linked", "a\n")]);
+        fs::hard_link(tree.path("linked"), tree.path("linked2")).unwrap();
+        let modes = [("f", 0o6755), ("moved", 0o2711), ("linked", 0o4750)];
+        modes.iter().for_each(|(name, mode)| set_mode(&tree, name, *mode));
+        tree.patch(
+            "*** Update File: f\n@@\n-a\n+b\n*** Update File: linked\n@@\n-a\n+b\n\
+             *** Update File: moved\n*** Move to: target\n@@\n-a\n+b\n",
+        )
+        .unwrap();
+        assert_eq!(mode(&tree.path("f")), 0o6755);
+        assert_eq!(mode(&tree.path("target")), 0o2711);
+        assert_eq!(mode(&tree.path("linked2")), 0o4750);
+        assert_eq!(tree.read("linked2"), "b\n");
+    }
+
+    #[test]
+    fn hard_links_stay_linked() {
+        let tree = Tree::new(&[("a", "one\ntwo\n"), ("c", "x\n")]);
+        fs::hard_link(tree.path("a"), tree.path("b")).unwrap();
+        tree.patch("*** Update File: a\n@@\n-one\n+ONE\n*** Delete File: c\n").unwrap();
+        assert_eq!((tree.read("a"), tree.read("b")), ("ONE\ntwo\n".into(), "ONE\ntwo\n".into()));
+        assert_eq!(tree.path("a").metadata().unwrap().nlink(), 2);
+        assert_eq!(tree.names(), ["a", "b"]);
+        // Shorter as well as longer.
+        tree.patch("*** Update File: b\n@@\n-ONE\n-two\n+1\n").unwrap();
+        assert_eq!(tree.read("a"), "1\n");
+        // A whole new text keeps the names together too.
+        tree.patch("*** Add File: a\n+new\n").unwrap();
+        assert_eq!(tree.read("b"), "new\n");
+    }
+
+    #[test]
+    fn two_hard_links_in_one_patch_are_one_file() {
+        let tree = Tree::new(&[("a", "one\ntwo\n")]);
+        fs::hard_link(tree.path("a"), tree.path("b")).unwrap();
+        tree.patch("*** Update File: a\n@@\n-one\n+ONE\n*** Update File: b\n@@\n-two\n+TWO\n")
+            .unwrap();
+        assert_eq!((tree.read("a"), tree.read("b")), ("ONE\nTWO\n".into(), "ONE\nTWO\n".into()));
+        // One name goes, the other is changed.
+        tree.patch("*** Update File: a\n@@\n-ONE\n+1\n*** Delete File: b\n").unwrap();
+        assert_eq!((tree.names(), tree.read("a")), (vec!["a".to_owned()], "1\nTWO\n".into()));
+    }
+
+    #[test]
+    fn a_move_that_would_part_hard_links_is_refused_before_anything_is_written() {
+        let tree = Tree::new(&[("a", "one\n"), ("c", "x\n")]);
+        fs::hard_link(tree.path("a"), tree.path("b")).unwrap();
+        let before = tree.files();
+        let error = tree
+            .patch("*** Update File: c\n@@\n-x\n+y\n*** Update File: a\n*** Move to: z\n@@\n one\n")
+            .unwrap_err();
+        assert!(error.contains("several names (hard links)"), "{error}");
+        assert!(error.contains("Nothing was written"), "{error}");
+        assert_eq!(tree.files(), before);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn extended_attributes_are_kept_by_replacements_moves_and_writes_in_place() {
+        use rustix::fs::{XattrFlags, getxattr, setxattr};
+        let tree = Tree::new(&[("f", "a\n"), ("moved", "a\n"), ("linked", "a\n")]);
+        fs::hard_link(tree.path("linked"), tree.path("linked2")).unwrap();
+        let set = |name: &str| {
+            setxattr(tree.path(name), "user.mark", b"kept", XattrFlags::empty()).is_ok()
+        };
+        if !["f", "moved", "linked"].into_iter().all(set) {
+            println!("skipped: this file system has no extended attributes");
+            return;
+        }
+        tree.patch(
+            "*** Update File: f\n@@\n-a\n+b\n*** Update File: linked\n@@\n-a\n+b\n\
+             *** Update File: moved\n*** Move to: target\n@@\n-a\n+b\n",
+        )
+        .unwrap();
+        for name in ["f", "target", "linked2"] {
+            let mut value = [0; 8];
+            let length = getxattr(tree.path(name), "user.mark", value.as_mut_slice()).unwrap();
+            assert_eq!((&value[..length], tree.read(name).as_str()), (b"kept".as_slice(), "b\n"));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn access_lists_are_kept_and_those_a_folder_gives_are_not_added() {
+        use rustix::fs::{XattrFlags, getxattr, setxattr};
+        // Version 2; owner rw, user 12345 rw, group r, mask rw, others none.
+        let entry = |tag: u16, permissions: u16, id: u32| {
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        let none = u32::MAX;
+        let list = [
+            2_u32.to_le_bytes().to_vec(),
+            entry(1, 6, none),
+            entry(2, 6, 12345),
+            entry(4, 4, none),
+            entry(16, 6, none),
+            entry(32, 0, none),
+        ]
+        .concat();
+        let tree = Tree::new(&[("f", "a\n"), ("folder/plain", "a\n")]);
+        let set = |name: &str, attribute: &str| {
+            setxattr(tree.path(name), attribute, &list, XattrFlags::empty())
+        };
+        if set("f", "system.posix_acl_access").is_err() {
+            println!("skipped: this file system has no access lists");
+            return;
+        }
+        set("folder", "system.posix_acl_default").unwrap();
+        tree.patch("*** Update File: f\n@@\n-a\n+b\n*** Update File: folder/plain\n@@\n-a\n+b\n")
+            .unwrap();
+        let mut value = [0; 256];
+        let length =
+            getxattr(tree.path("f"), "system.posix_acl_access", value.as_mut_slice()).unwrap();
+        assert_eq!(&value[..length], list);
+        let added =
+            getxattr(tree.path("folder/plain"), "system.posix_acl_access", value.as_mut_slice());
+        assert!(added.is_err());
+    }
+
+    #[test]
+    fn a_file_in_a_folder_that_takes_no_new_ones_is_written_in_place() {
+        let tree = Tree::new(&[("folder/f", "a\n")]);
+        set_mode(&tree, "folder", 0o555);
+        tree.patch("*** Update File: folder/f\n@@\n-a\n+b\n").unwrap();
+        set_mode(&tree, "folder", 0o755);
+        assert_eq!(tree.read("folder/f"), "b\n");
+        assert_eq!(tree.names(), ["folder/", "folder/f"]);
     }
 
     #[test]

@@ -49,13 +49,22 @@ impl Tree {
 
     /// Parses and plans the hunks (the frame is put around them).
     pub(super) fn plan(&self, hunks: &str) -> Result<Plan, String> {
-        let patch = parse(&framed(hunks)).map_err(|error| error.to_string())?;
+        self.plan_text(&framed(hunks))
+    }
+
+    fn plan_text(&self, text: &str) -> Result<Plan, String> {
+        let patch = parse(text).map_err(|error| error.to_string())?;
         plan(&patch, self.root(), &RealFileSystem).map_err(|error| self.neutral(&error.to_string()))
     }
 
     /// Parses, plans and applies; the summary or the error as a caller would read it.
     pub(super) fn patch(&self, hunks: &str) -> Result<String, String> {
-        let plan = self.plan(hunks)?;
+        self.patch_text(&framed(hunks))
+    }
+
+    /// The same for a text with its frame.
+    pub(super) fn patch_text(&self, text: &str) -> Result<String, String> {
+        let plan = self.plan_text(text)?;
         apply(&plan, &RealFileSystem)
             .map(|summary| summary.to_string())
             .map_err(|error| self.neutral(&error.to_string()))
