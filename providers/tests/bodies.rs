@@ -36,7 +36,12 @@ fn user(text: &str) -> Item {
 }
 
 fn context(role: Role, text: &str) -> Item {
-    Item::Context(ContextItem { kind: ContextKind::Note, role, text: text.to_owned() })
+    Item::Context(ContextItem {
+        kind: ContextKind::Note,
+        role,
+        text: text.to_owned(),
+        files: Vec::new(),
+    })
 }
 
 fn said(text: &str, id: &str) -> Item {

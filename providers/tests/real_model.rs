@@ -82,7 +82,12 @@ async fn a_whole_conversation_is_accepted() {
             call("same", "apply_patch", CallInput::Text("*** Begin Patch".to_owned())),
         ];
         let context = |role, text: &str| {
-            Item::Context(ContextItem { kind: ContextKind::Note, role, text: text.to_owned() })
+            Item::Context(ContextItem {
+                kind: ContextKind::Note,
+                role,
+                text: text.to_owned(),
+                files: Vec::new(),
+            })
         };
         let user = |text: &str| Item::User(UserItem { content: vec![Content::text(text)] });
         let mut items = vec![

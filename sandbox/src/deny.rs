@@ -89,6 +89,14 @@ fn find_homes() -> Vec<PathBuf> {
     homes
 }
 
+/// Whether a path shows a process: its environment and memory, this program's own with its keys
+/// included. Commands see none but their own.
+fn is_of_a_process(real: &Path) -> bool {
+    let below = real.strip_prefix("/proc").ok();
+    let first = below.and_then(|below| below.iter().next()).and_then(|name| name.to_str());
+    first.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// The entries of a deny list, ready to be matched.
 #[derive(Debug, Clone, Default)]
 pub struct DenyRead {
@@ -151,7 +159,8 @@ impl DenyRead {
     /// Whether this real path (absolute, without links) must not be read.
     #[must_use]
     pub fn refuses(&self, real: &Path) -> bool {
-        self.paths.iter().any(|path| real.starts_with(path))
+        is_of_a_process(real)
+            || self.paths.iter().any(|path| real.starts_with(path))
             || real.ancestors().any(|part| self.is_match(part))
     }
 }

@@ -18,6 +18,7 @@ mod names;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod other;
 mod profile;
+mod reading;
 mod resolve;
 #[cfg(any(target_os = "macos", test))]
 mod seatbelt;
@@ -41,7 +42,8 @@ pub use names::is_protected_name;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 pub use other::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 pub use profile::{Command, Profile, Root};
-pub use resolve::{ResolveError, deny_read, resolve, resolve_with};
+pub use reading::{OpenError, open_regular};
+pub use resolve::{ResolveError, deny_read, deny_read_always, resolve, resolve_with};
 pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
 #[cfg(windows)]

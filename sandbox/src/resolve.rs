@@ -100,6 +100,14 @@ pub fn deny_read(settings: &SandboxSettings) -> Result<DenyRead, ResolveError> {
     if settings.mode == SandboxMode::DangerFullAccess {
         return Ok(DenyRead::default());
     }
+    deny_read_always(settings)
+}
+
+/// What is not read without being asked for, in full access neither.
+///
+/// # Errors
+/// When a pattern of the settings is none.
+pub fn deny_read_always(settings: &SandboxSettings) -> Result<DenyRead, ResolveError> {
     let mut entries = settings.deny_read.clone();
     if !settings.deny_read_only_listed {
         entries.extend(default_deny_read());

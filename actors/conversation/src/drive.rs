@@ -13,8 +13,8 @@ use crate::{
 use std::sync::Arc;
 use troupe_kit::{Context, SupervisorMessage};
 use troupe_messages::{
-    ConversationMessage, Durability, RecorderMessage, ReplayError, ReplayLine, SandboxMessage,
-    StreamOrder, ToolMessage, ToolOrder,
+    ConversationMessage, Durability, Gathered, RecorderMessage, ReplayError, ReplayLine,
+    SandboxMessage, StreamOrder, ToolMessage, ToolOrder,
 };
 use troupe_types::{
     Content, ContextItem, ContextKind, ErrorClass, Failure, Item, ItemAdded, Level, ModelRequest,
@@ -117,9 +117,15 @@ impl Conversation {
             },
             cx,
         );
-        for item in self.gathered.take().unwrap_or_default() {
+        let gathered = self.gathered.take().unwrap_or_default();
+        for item in gathered.items {
             if !self.state.core.was_told(&item) {
                 self.append(ItemAdded { op: None, item }, cx);
+            }
+        }
+        for text in gathered.warnings {
+            if self.warned.insert(text.clone()) {
+                self.append(Notice { level: Level::Warning, text }, cx);
             }
         }
         self.compact_skip = 0;
@@ -276,6 +282,7 @@ impl Conversation {
             kind: ContextKind::Interrupted,
             role: Role::User,
             text: prompt::INTERRUPTED.to_owned(),
+            files: Vec::new(),
         });
         self.append(ItemAdded { op: None, item }, cx);
         self.finish_turn(outcome, cx);
@@ -375,17 +382,28 @@ impl Conversation {
             self.gathering = true;
             let settings = Arc::clone(&self.args.settings);
             let (shell, today) = self.args.crew.surroundings();
+            let open = self.args.crew.opener(&settings);
             cx.task(move |life| async move {
-                let items = prompt::gather(&settings, &shell, &today);
-                let _refused = life.tell(ConversationMessage::Gathered(items));
+                let work = move || prompt::gather(&settings, &open, &shell, &today);
+                match tokio::task::spawn_blocking(work).await {
+                    Ok(gathered) => {
+                        let _refused = life.tell(ConversationMessage::Gathered(gathered));
+                    }
+                    // The runtime is ending, or the work panicked: that is this role's crash.
+                    Err(error) => {
+                        if let Ok(panic) = error.try_into_panic() {
+                            std::panic::resume_unwind(panic);
+                        }
+                    }
+                }
             });
         }
         false
     }
 
-    pub(crate) fn on_gathered(&mut self, items: &[Item], cx: &mut Cx) {
+    pub(crate) fn on_gathered(&mut self, gathered: &Gathered, cx: &mut Cx) {
         self.gathering = false;
-        self.gathered = Some(items.to_vec());
+        self.gathered = Some(gathered.clone());
         self.advance(cx);
     }
 }

@@ -27,7 +27,7 @@ pub use fold::{Fold, has_work};
 use append::After;
 use state::State;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -35,10 +35,10 @@ use std::{
 };
 use troupe_kit::{Context, Life, Mailbox, Reply, Role, StartError, SupervisorMessage};
 use troupe_messages::{
-    ConversationMessage, Crew, RecorderMessage, SandboxMessage, StorageFault, StreamMessage,
-    ToolMessage,
+    ConversationMessage, Crew, Gathered, RecorderMessage, SandboxMessage, StorageFault,
+    StreamMessage, ToolMessage,
 };
-use troupe_types::{CallId, Failure, Item, OpId, RequestId, SessionId, SessionSettings, ToolSpec};
+use troupe_types::{CallId, Failure, OpId, RequestId, SessionId, SessionSettings, ToolSpec};
 
 /// How many lines may be under way to the log before the bulk lane pauses.
 pub const WINDOW: u64 = 64;
@@ -97,7 +97,9 @@ pub struct Conversation {
     /// The context is being read again.
     reading: bool,
     gathering: bool,
-    gathered: Option<Vec<Item>>,
+    gathered: Option<Gathered>,
+    /// What the user was told of files since this incarnation began.
+    warned: HashSet<String>,
     /// Items left out at the front of a summarisation that did not fit.
     compact_skip: usize,
     found: start::Found,
@@ -137,7 +139,7 @@ impl Role for Conversation {
             ConversationMessage::MarkerCame { incarnation } => self.on_marker(*incarnation, cx),
             ConversationMessage::TurnDue { turn } => self.on_turn_due(*turn, cx),
             ConversationMessage::ContextRead(lines) => self.on_context_read(lines, cx),
-            ConversationMessage::Gathered(items) => self.on_gathered(items, cx),
+            ConversationMessage::Gathered(gathered) => self.on_gathered(gathered, cx),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::project_docs;
 use std::path::Path;
+use troupe_messages::{Gathered, Opener};
 use troupe_types::{
     ApprovalPolicy, ContextItem, ContextKind, Item, Role, SandboxMode, SessionSettings,
 };
@@ -27,23 +28,30 @@ before you repeat it.
 ";
 
 /// The items that open a context, and those that changed since.
-pub(crate) fn gather(settings: &SessionSettings, shell: &str, today: &str) -> Vec<Item> {
+pub(crate) fn gather(
+    settings: &SessionSettings,
+    open: &Opener,
+    shell: &str,
+    today: &str,
+) -> Gathered {
     let mut items = vec![context(ContextKind::Permissions, Role::Developer, permissions(settings))];
     if let Some(text) = settings.developer_instructions.as_deref().filter(|text| !text.is_empty()) {
         items.push(context(ContextKind::Developer, Role::Developer, text.to_owned()));
     }
-    if let Some(text) = project_docs::read(&settings.cwd, &settings.project_docs) {
-        items.push(context(ContextKind::ProjectDocs, Role::User, text));
+    let docs = project_docs::read(&settings.cwd, &settings.project_docs, open);
+    if let Some(text) = docs.text {
+        let (kind, role) = (ContextKind::ProjectDocs, Role::User);
+        items.push(Item::Context(ContextItem { kind, role, text, files: docs.files }));
     }
     if settings.environment_context {
         let text = environment(&settings.cwd, shell, today);
         items.push(context(ContextKind::Environment, Role::User, text));
     }
-    items
+    Gathered { items, warnings: docs.warnings }
 }
 
 fn context(kind: ContextKind, role: Role, text: String) -> Item {
-    Item::Context(ContextItem { kind, role, text })
+    Item::Context(ContextItem { kind, role, text, files: Vec::new() })
 }
 
 fn environment(cwd: &Path, shell: &str, today: &str) -> String {

@@ -2,7 +2,7 @@
 
 use crate::{Args, Conversation, Live, checkpoint, state::State};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -70,6 +70,7 @@ pub(crate) async fn start(
         reading: false,
         gathering: false,
         gathered: None,
+        warned: HashSet::new(),
         compact_skip: 0,
         found: Found { skipped: rebuilt.skipped, mended: rebuilt.mended },
     })

@@ -7,11 +7,13 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use troupe_types::{
-    CallDetail, CallFinished, CallId, CallItem, Channel, CommandEnd, Event, FileChangeKind, Item,
-    Level, Outcome, PlanUpdated, ProcessEnded, Progress, Record, RequestId, StepStatus, TextPart,
+    CallDetail, CallFinished, CallId, CallItem, Channel, CommandEnd, ContextItem, Event,
+    FileChangeKind, Item, Level, Outcome, PlanUpdated, ProcessEnded, Progress, Record, RequestId,
+    StepStatus, TextPart,
 };
 
 /// What is shown and how.
@@ -37,6 +39,8 @@ pub struct HumanEvents {
     /// A live line of a running command stands at the end.
     live_line: bool,
     last_message: Option<String>,
+    /// The working directory, once it is known.
+    cwd: Option<PathBuf>,
     /// Processes in the background: their numbers and commands.
     background: BTreeMap<CallId, (u64, String)>,
 }
@@ -122,6 +126,11 @@ impl HumanEvents {
     fn on_record(&mut self, record: &Record) -> String {
         match record {
             Record::TextPart(part) => self.on_part(part),
+            Record::SessionOpened(body) => {
+                self.cwd = Some(body.settings.cwd.clone());
+                String::new()
+            }
+            Record::ItemAdded(body) => self.on_added(&body.item),
             Record::ItemCompleted(body) => self.on_item(body.request, body.index, &body.item),
             Record::CallRequested(body) => {
                 self.calls.insert(body.item.call, body.item.clone());
@@ -199,6 +208,17 @@ impl HumanEvents {
             | Record::RequestFinished(_)
             | Record::Checkpoint(_) => String::new(),
         }
+    }
+
+    /// Which files the host shows the model.
+    fn on_added(&mut self, item: &Item) -> String {
+        let Item::Context(ContextItem { files, .. }) = item else { return String::new() };
+        if files.is_empty() {
+            return String::new();
+        }
+        let names: Vec<String> =
+            files.iter().map(|file| clean(&short(file, self.cwd.as_deref()))).collect();
+        self.block(&format!("{} {}", self.paint(BOLD, "instructions:"), names.join(", ")))
     }
 
     fn on_part(&mut self, part: &TextPart) -> String {
@@ -451,4 +471,16 @@ fn grouped(number: u64) -> String {
 fn put(out: &mut String, text: &str) {
     let written = out.write_str(text);
     debug_assert!(written.is_ok(), "a string takes all");
+}
+
+/// A file as seen from the working directory, where it is below that or in a folder above.
+fn short(file: &Path, cwd: Option<&Path>) -> String {
+    let from = |(ups, folder): (usize, &Path)| {
+        // From the top of the tree every file would be near.
+        let below = file.strip_prefix(folder).ok().filter(|_| folder.parent().is_some())?;
+        let is_near = ups == 0 || below.components().count() == 1;
+        is_near.then(|| format!("{}{}", "../".repeat(ups), below.display()))
+    };
+    let near = cwd.and_then(|cwd| cwd.ancestors().enumerate().find_map(from));
+    near.unwrap_or_else(|| file.display().to_string())
 }

@@ -72,7 +72,16 @@ pub enum ConversationMessage {
     /// Control, from its own task: the context was read again from the log.
     ContextRead(Box<Result<Vec<ReplayLine>, ReplayError>>),
     /// Control, from its own task: what the session's directory says to the model.
-    Gathered(Vec<Item>),
+    Gathered(Gathered),
+}
+
+/// What a session's directory says to the model.
+#[derive(Debug, Clone, Default)]
+pub struct Gathered {
+    /// The items of the context.
+    pub items: Vec<Item>,
+    /// What the user has to know about the files they were made of.
+    pub warnings: Vec<String>,
 }
 
 /// What a model stream reports, in order.

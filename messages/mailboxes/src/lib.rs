@@ -14,9 +14,9 @@ mod sessions;
 mod stream;
 mod tool;
 
-pub use conversation::{ConversationMessage, StreamFact, ToolFact};
+pub use conversation::{ConversationMessage, Gathered, StreamFact, ToolFact};
 pub use egress::{EgressMessage, Way};
-pub use orders::{Crew, StreamOrder, ToolOrder};
+pub use orders::{Crew, Opener, StreamOrder, ToolOrder};
 pub use policy::{PolicyMessage, Question, Verdict};
 pub use recorder::{
     Appended, Durability, FaultKind, Notify, RecorderMessage, Replay, ReplayError, ReplayLine,

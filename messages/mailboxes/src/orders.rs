@@ -1,7 +1,7 @@
 //! What a conversation orders when it needs a stream or a tool exec. The tree fills in the rest.
 
 use crate::{BackgroundProcess, ConversationMessage, StreamMessage, ToolMessage};
-use std::sync::Arc;
+use std::{fs::File, path::Path, sync::Arc};
 use troupe_kit::{ChildSpec, Mailbox};
 use troupe_types::{CallItem, ModelRequest, SessionId, SessionSettings};
 
@@ -37,6 +37,10 @@ pub struct ToolOrder {
     pub conversation: Mailbox<ConversationMessage>,
 }
 
+/// Opens a regular file that may be shown to the model; the error is a sentence about the file that
+/// says why it may not, without its name. Blocks, but never for the other end of a pipe.
+pub type Opener = Box<dyn Fn(&Path) -> Result<File, String> + Send>;
+
 /// Makes specs for the temporary actors of a session. Each spec tells its exit to the tail of the
 /// conversation's bulk lane.
 pub trait Crew: Send + Sync {
@@ -44,6 +48,8 @@ pub trait Crew: Send + Sync {
     fn stream(&self, order: StreamOrder) -> (ChildSpec, Mailbox<StreamMessage>);
     /// A tool exec, named `tool:<call>`.
     fn tool(&self, order: ToolOrder) -> (ChildSpec, Mailbox<ToolMessage>);
+    /// Opens files whose text the model is shown without having asked for it. Cheap until it is used.
+    fn opener(&self, settings: &SessionSettings) -> Opener;
     /// The shell that commands run in, and today's date, for the environment context.
     fn surroundings(&self) -> (String, String);
 }

@@ -2,6 +2,7 @@
 
 use crate::{CallId, Outcome};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// A piece of content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +123,9 @@ pub struct ContextItem {
     pub role: Role,
     /// Its text.
     pub text: String,
+    /// The files it was made of (absolute), in the order of the text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<PathBuf>,
 }
 
 /// What the model said.

@@ -3,17 +3,17 @@
 use crate::parts::Parts;
 use std::{
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
 use troupe_kit::{ChildSpec, Mailbox, Restart, Ring};
 use troupe_messages::{
-    ConversationMessage, Crew, StreamMessage, StreamOrder, ToolMessage, ToolOrder,
+    ConversationMessage, Crew, Opener, StreamMessage, StreamOrder, ToolMessage, ToolOrder,
 };
 use troupe_model_stream::ModelStream;
 use troupe_providers::Provider;
 use troupe_tool_exec::ToolExec;
-use troupe_types::Progress;
+use troupe_types::{Progress, SessionSettings};
 
 /// What the actors of one session are made with.
 pub(crate) struct SessionCrew {
@@ -81,6 +81,19 @@ impl Crew for SessionCrew {
             })
             .build();
         (spec, mailbox)
+    }
+
+    fn opener(&self, settings: &SessionSettings) -> Opener {
+        let settings = settings.sandbox.clone();
+        let deny = OnceLock::new();
+        Box::new(move |path| {
+            // Made when there is a file at all: most projects have one or none.
+            let deny = deny.get_or_init(|| {
+                troupe_sandbox::deny_read_always(&settings).map_err(|error| error.to_string())
+            });
+            let deny = deny.as_ref().map_err(Clone::clone)?;
+            troupe_sandbox::open_regular(path, deny).map_err(|error| error.to_string())
+        })
     }
 
     fn surroundings(&self) -> (String, String) {

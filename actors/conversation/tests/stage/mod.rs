@@ -24,7 +24,8 @@ use std::{
 use troupe_conversation::{Args, Conversation};
 use troupe_kit::{CallError, ChildSpec, Company, Kit, Mailbox, Order, Restart, Root};
 use troupe_messages::{
-    ConversationMessage, Crew, RecorderMessage, StreamMessage, StreamOrder, ToolMessage, ToolOrder,
+    ConversationMessage, Crew, Opener, RecorderMessage, StreamMessage, StreamOrder, ToolMessage,
+    ToolOrder,
 };
 use troupe_types::{
     Failure, ModelRequest, Op, OpId, Record, SessionId, SessionSettings, Submission, ToolKind,
@@ -93,6 +94,10 @@ impl Crew for PlayCrew {
             })
             .build();
         (spec, mailbox)
+    }
+
+    fn opener(&self, _: &SessionSettings) -> Opener {
+        Box::new(|path| std::fs::File::open(path).map_err(|error| error.to_string()))
     }
 
     fn surroundings(&self) -> (String, String) {

@@ -47,6 +47,7 @@ pub(super) fn items() -> Vec<Item> {
             kind: ContextKind::Environment,
             role: Role::Developer,
             text: "cwd: /work".into(),
+            files: vec!["/work/AGENTS.md".into()],
         }),
         Item::Assistant(AssistantItem { text: "Done.".into(), ..AssistantItem::default() }),
         Item::Assistant(AssistantItem {
