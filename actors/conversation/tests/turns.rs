@@ -212,6 +212,7 @@ async fn a_full_disk_stops_the_turn_and_the_next_operation_tries_again() {
     let stage = Stage::new(three_steps);
     *stage.log.full_at.lock().unwrap() = Some(14);
     stage.prompt("go").await;
+    stage.log.until(|lines| lines.len() == 14).await;
     // The next operation finds the disk still full, or clears it: the double retries at once.
     loop {
         if stage.submit_as(OpId::new(), Op::Continue).await.is_ok() {

@@ -91,6 +91,18 @@ impl Run {
         self
     }
 
+    /// The same run started by another program, which gets it as its last arguments.
+    pub fn under<T: AsRef<OsStr>>(
+        mut self,
+        program: impl Into<PathBuf>,
+        arguments: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let own = std::mem::replace(&mut self.program, program.into()).into_os_string();
+        let before = arguments.into_iter().map(|one| one.as_ref().to_owned()).chain([own]);
+        self.arguments = before.chain(self.arguments).collect();
+        self
+    }
+
     /// An environment variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
