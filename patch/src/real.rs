@@ -73,6 +73,11 @@ impl FileSystem for RealFileSystem {
         }
         let reason = match &found {
             Some(found) if !moved && keep::links(found) > 1 => Reason::Names,
+            Some(_) if is_mount_point(&place) && moved => {
+                return Err(io::Error::other(
+                    "it is a mount point, and no file can be moved there",
+                ));
+            }
             Some(_) if is_mount_point(&place) => Reason::Mounted,
             _ => match new.write()? {
                 Written::Staged { temporary } => {

@@ -163,8 +163,7 @@ mod identity {
     pub(super) fn judge(real: &Path, data: &Metadata, deny: &DenyRead) -> Result<(), OpenError> {
         let denied: Vec<PathBuf> = deny.existing().collect();
         let tops: HashSet<Identity> = denied.iter().filter_map(|path| at(path)).collect();
-        let mut own: HashSet<Identity> =
-            real.ancestors().skip(1).filter_map(|folder| at(folder)).collect();
+        let mut own: HashSet<Identity> = real.ancestors().skip(1).filter_map(at).collect();
         own.insert(of(data));
         if !own.is_disjoint(&tops) {
             return Err(OpenError::OtherName);
