@@ -319,14 +319,14 @@ pub(crate) const KEYS: &[Key] = &[
         COUNT,
         All,
         "32768",
-        "Bytes of `AGENTS.md` files that the model is shown; 0 reads none.",
+        "Bytes of a project's `AGENTS.md` files that the model is shown, the nearest file first; 0 reads none.",
     ),
     key(
         "project_doc_fallback_filenames",
         Texts,
         All,
         "[]",
-        "Names tried where there is no `AGENTS.md`.",
+        "Names tried where a folder has no `AGENTS.md`, before `CLAUDE.md`.",
     ),
     key("project_root_markers", Texts, All, "[\".git\"]", "What marks the root of a project."),
     key(

@@ -342,3 +342,16 @@ fn the_run_says_which_files_it_used() {
     let bare = Project::new().stage.troupe(["exec", "go"]).run();
     assert!(!bare.stderr().contains("instructions:"));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_tools_show_no_process_either() {
+    let paths = ["/proc/self/environ", "/proc/thread-self/cmdline", "/proc/1/status"];
+    let turns = paths.map(|path| call("read_file", serde_json::json!({ "path": path })));
+    let server = ModelServer::start(Script::new().turns(turns).turn(say("done")));
+    let stage = Stage::new().with_model(&server).with_env("THE_KEY", SECRET);
+    stage.troupe(["exec", "-s", "danger-full-access", "go"]).run().assert_success();
+    for (_, output) in server.requests().pop().unwrap().outputs() {
+        assert!(output.contains("it may hold secrets"), "{output}");
+    }
+}
