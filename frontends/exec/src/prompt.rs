@@ -1,8 +1,8 @@
 //! What is asked: from the command line, from standard input, with images.
 
+use crate::named::open_named;
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use std::{
-    fs,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -120,7 +120,7 @@ pub fn content(text: &str, images: &[PathBuf]) -> Result<Vec<Content>, PromptErr
 }
 
 fn image_url(path: &Path) -> Result<String, String> {
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    let file = open_named(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     file.take(MAX_IMAGE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_IMAGE {

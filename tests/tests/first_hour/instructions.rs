@@ -355,3 +355,20 @@ fn the_tools_show_no_process_either() {
         assert!(output.contains("it may hold secrets"), "{output}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+#[expect(clippy::disallowed_methods, reason = "the standard library cannot make a pipe")]
+fn pipes_with_a_name_are_refused_where_a_file_is_named_and_those_of_a_shell_are_read() {
+    let project = Project::new();
+    let pipe = project.stage.work().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for option in ["--image", "--output-schema"] {
+        let finished = project.stage.troupe(["exec", option, "pipe", "--", "go"]).run();
+        assert_ne!(finished.code(), Some(0));
+        assert!(finished.stderr().contains("a named pipe"), "{}", finished.stderr());
+    }
+    let schema = r#"exec "$@" --output-schema <(echo '{"type":"string"}') go"#;
+    let run = project.stage.troupe(["exec"]).under("bash", ["-c", schema, "bash"]).run();
+    run.assert_success();
+}

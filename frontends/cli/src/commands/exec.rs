@@ -240,7 +240,7 @@ async fn read_task(args: &ExecArgs, given: Option<&str>, resumed: bool) -> Resul
             let failed = |why: String| {
                 CliError::config(format!("--output-schema {}: {why}", path.display()))
             };
-            let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            let text = troupe_exec::read_named(path).map_err(|error| failed(error.to_string()))?;
             Some(serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?)
         }
     };

@@ -1,0 +1,39 @@
+//! Files that the user names: pictures, schemas.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+};
+
+/// The longest file that is read, in bytes.
+const MOST: u64 = 16 << 20;
+
+/// Opens a file. A pipe with a name is refused, since opening it would wait for somebody to write;
+/// one that a shell made (`<(…)`) has none and is read.
+///
+/// # Errors
+/// When there is no such file, or it cannot be read.
+pub fn open_named(path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt;
+        if fs::metadata(path)?.file_type().is_fifo() && path.canonicalize().is_ok() {
+            return Err(io::Error::other("it is a named pipe, not a file"));
+        }
+    }
+    File::open(path)
+}
+
+/// The text of a file, at most 16 MiB.
+///
+/// # Errors
+/// When it cannot be opened, is longer, or is not UTF-8.
+pub fn read_named(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = open_named(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    if read as u64 > MOST {
+        return Err(io::Error::other(format!("it has more than {} MiB", MOST >> 20)));
+    }
+    Ok(text)
+}
