@@ -199,10 +199,8 @@ impl HumanEvents {
                 }
             }
             Record::SessionCreated(_)
-            | Record::SessionOpened(_)
             | Record::OpAccepted(_)
             | Record::TurnStarted(_)
-            | Record::ItemAdded(_)
             | Record::RequestStarted(_)
             | Record::ApprovalAnswered(_)
             | Record::RequestFinished(_)
