@@ -66,6 +66,8 @@ pub struct Config {
     pub model_providers: BTreeMap<String, ProviderTable>,
     /// Deadline of a turn in milliseconds.
     pub turn_timeout_ms: Option<u64>,
+    /// The longest wait before a retry, in milliseconds.
+    pub max_retry_wait_ms: Option<u64>,
     /// Tokens of one tool output.
     pub tool_output_token_limit: Option<usize>,
     /// Bytes of `AGENTS.md` files.
@@ -218,6 +220,7 @@ impl Config {
             auto_compact_tokens: self.model_auto_compact_token_limit,
             compact_prompt: self.compact_prompt.clone(),
             turn_timeout_ms: self.turn_timeout_ms,
+            max_retry_wait_ms: self.max_retry_wait_ms,
             stream_retries,
             login_shell: self.allow_login_shell,
         })

@@ -308,6 +308,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("model_providers.*.supports_websockets", Flag, User, "false", ""),
     key("turn_timeout_ms", MS, All, "none", "Deadline of a whole turn."),
     key(
+        "max_retry_wait_ms",
+        MS,
+        All,
+        "300000",
+        "The longest wait before a request is sent again. A server that asks for more ends the turn (`troupe exec`: code 6).",
+    ),
+    key(
         "tool_output_token_limit",
         COUNT,
         All,

@@ -17,7 +17,13 @@ pub enum Retry {
     Never,
     /// After [`backoff`].
     Backoff,
-    /// After the time the server named.
+    /// After [`backoff`], but the failure looks like one that stays: so many more attempts at most,
+    /// while it stays the same.
+    Doubtful {
+        /// How many.
+        most: u32,
+    },
+    /// After the time the server named, which may be as long as it likes.
     After(Duration),
 }
 

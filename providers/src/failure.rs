@@ -9,8 +9,9 @@ mod tests;
 pub(crate) use body::ServerError;
 pub(crate) use status::{in_stream, refused};
 
-use crate::{ModelError, endpoint::Endpoint, http::causes, sse::MAX_EVENT};
+use crate::{ModelError, Retry, endpoint::Endpoint, http::causes, sse::MAX_EVENT};
 use reqwest::{Response, Url, header::CONTENT_TYPE};
+use std::net::IpAddr;
 use troupe_types::ErrorClass;
 
 /// No connection, or it broke before there was an answer.
@@ -30,12 +31,60 @@ pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error)
         );
     }
     let cause = endpoint.redact(&causes(&error.without_url()));
+    if is_unknown_name(&cause) {
+        // The name of a server that has just been set up may still be on its way.
+        return ModelError::new(
+            ErrorClass::Network,
+            Retry::Doubtful { most: 1 },
+            format!(
+                "cannot reach {at}: no such host is known: is its name spelled right? The URL is set by `{key}`"
+            ),
+        );
+    }
     let hint = if cause.contains("ertificate") {
         "if your own authority signed it, name its PEM file in SSL_CERT_FILE; the URL is set by"
+    } else if is_near(url) {
+        "is it running? The URL is set by"
     } else {
-        "is it running? the URL is set by"
+        "are host and port right, and is there a way to them? The URL is set by"
     };
     ModelError::backoff(ErrorClass::Network, format!("cannot reach {at}: {cause}; {hint} `{key}`"))
+}
+
+/// Whether the resolver answered that there is no such name. The system's resolver has a code for
+/// it, but the standard library passes on its words only (glibc, musl, macOS and BSD, Windows).
+fn is_unknown_name(cause: &str) -> bool {
+    const WORDS: [&str; 5] = [
+        "Name or service not known",
+        "Name does not resolve",
+        "nodename nor servname provided",
+        "No address associated with",
+        "No such host is known",
+    ];
+    WORDS.iter().any(|words| cause.contains(words))
+}
+
+/// Whether the server is on this machine or in the network around it, so that the user may have
+/// to start it.
+fn is_near(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(ip)) => {
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+        }
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+        }
+        // A name without a dot is one of the local network's.
+        Err(_) => {
+            let name = host.trim_end_matches('.').to_ascii_lowercase();
+            let local = [".localhost", ".local", ".lan", ".internal", ".home.arpa"];
+            !name.contains('.') || local.iter().any(|end| name.ends_with(end))
+        }
+    }
 }
 
 /// The server took the request and said nothing.

@@ -294,6 +294,9 @@ fn errors_inside_a_stream_have_their_class() {
         (WireApi::Chat, chat(r#"{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}"#), ContextWindow, Retry::Never),
         (WireApi::Chat, "error: {\"code\":500,\"message\":\"old\",\"type\":\"server_error\"}\n\n".into(), Server, Retry::Backoff),
         (WireApi::Chat, r#"{"error":{"message":"nope","type":"invalid_request_error"}}"#.into(), InvalidRequest, Retry::Never),
+        (WireApi::Chat, chat(r#"{"code":500,"message":"image input is not supported","type":"server_error"}"#), InvalidRequest, Retry::Never),
+        (WireApi::Responses, failed("rate_limit_exceeded", "try again in 2 days"), RateLimit, seconds(172_800.0)),
+        (WireApi::Responses, failed("model_not_found", "no such thing"), InvalidRequest, Retry::Never),
         (WireApi::Chat, r#"{"error":{"message":"bad key","code":"invalid_api_key"}}"#.into(), Auth, Retry::Never),
     ];
     for (wire, stream, class, retry) in cases {
@@ -370,5 +373,38 @@ proptest! {
         bytes[at] = byte;
         bytes.drain(at..(at + gone).min(bytes.len()));
         let _ = read(wire_of(name), [&bytes[..]]);
+    }
+}
+
+#[test]
+fn an_answer_that_reached_the_limit_of_tokens_before_its_first_word_is_none() {
+    let chat = |delta: &str| {
+        format!("data: {{\"choices\":[{{\"delta\":{delta},\"finish_reason\":\"length\"}}]}}\n\n")
+    };
+    let incomplete = |output: &str| {
+        format!(
+            "data: {{\"type\":\"response.incomplete\",\"response\":{{\"output\":{output},\"incomplete_details\":{{\"reason\":\"max_output_tokens\"}}}}}}\n\n"
+        )
+    };
+    let thought = "data: {\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{\"type\":\"reasoning\",\"id\":\"r\",\"summary\":[]}}\n\n";
+    let began = "data: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"type\":\"function_call\",\"name\":\"read\"}}\n\n";
+    for (wire, stream, class) in [
+        (WireApi::Chat, chat("{}"), ErrorClass::NoAnswer),
+        (WireApi::Chat, chat(r#"{"content":""}"#), ErrorClass::NoAnswer),
+        (WireApi::Chat, chat(r#"{"content":"\n"}"#), ErrorClass::NoAnswer),
+        (WireApi::Chat, chat(r#"{"reasoning_content":"hm"}"#), ErrorClass::NoAnswer),
+        (WireApi::Responses, incomplete("[]"), ErrorClass::NoAnswer),
+        (WireApi::Responses, format!("{thought}{}", incomplete("[]")), ErrorClass::NoAnswer),
+        // A call that was cut is another matter.
+        (WireApi::Responses, format!("{began}{}", incomplete("[]")), ErrorClass::InvalidRequest),
+        (
+            WireApi::Responses,
+            incomplete(r#"[{"type":"function_call","name":"read"}]"#),
+            ErrorClass::InvalidRequest,
+        ),
+    ] {
+        let (_, result) = read(wire, [stream.as_bytes()]);
+        let error = result.expect_err(&stream);
+        assert_eq!((error.failure.class, error.retry), (class, Retry::Never), "{stream}: {error}");
     }
 }

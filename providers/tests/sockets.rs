@@ -150,8 +150,13 @@ async fn no_server_is_told_with_address_and_setting() {
     }
     let nowhere = Endpoint::new("openai", WireApi::Responses, "http://nowhere.invalid/v1");
     let error = ask(&nowhere).await.unwrap_err();
-    assert_eq!((error.failure.class, error.retry), (ErrorClass::Network, Retry::Backoff));
     let text = error.to_string();
+    // Without a name server nobody can say that the name is unknown.
+    let unknown = text.contains("no such host is known");
+    let retry = if unknown { Retry::Doubtful { most: 1 } } else { Retry::Backoff };
+    assert_eq!((error.failure.class, error.retry), (ErrorClass::Network, retry), "{text}");
+    assert!(unknown || text.contains("Temporary failure"), "{text}");
+    assert!(!text.contains("is it running"), "{text}");
     assert!(text.contains("nowhere.invalid:80") && text.contains("openai_base_url"), "{text}");
 }
 
@@ -271,7 +276,71 @@ async fn each_status_has_its_class_and_its_retry() {
             "20ms",
         ),
         ("429 Slow||slow down", RateLimit, Retry::Backoff, "slow down"),
-        ("500 Oops||{\"error\":{\"message\":\"boom\"}}", Server, Retry::Backoff, "boom"),
+        (
+            "500 Oops||{\"error\":{\"message\":\"boom\"}}",
+            Server,
+            Retry::Doubtful { most: 2 },
+            "boom",
+        ),
+        (
+            "500 Oops||{\"error\":{\"code\":500,\"message\":\"image input is not supported - hint: mmproj\",\"type\":\"server_error\"}}",
+            InvalidRequest,
+            Retry::Never,
+            "image input",
+        ),
+        (
+            "500 Oops||{\"error\":{\"message\":\"no\",\"type\":\"invalid_request_error\"}}",
+            InvalidRequest,
+            Retry::Never,
+            "no",
+        ),
+        ("500 Oops|retry-after: 2|{}", Server, after(2000), "500"),
+        ("501 No||{}", InvalidRequest, Retry::Never, "501"),
+        ("504 Late||{}", Server, Retry::Backoff, "504"),
+        ("529 Busy||{\"error\":{\"type\":\"overloaded_error\"}}", Server, Retry::Backoff, "529"),
+        (
+            "429 Slow|retry-after: 99999999999999999999999|",
+            RateLimit,
+            Retry::After(Duration::MAX),
+            "429",
+        ),
+        (
+            "429 Slow||[{\"error\":{\"code\":429,\"message\":\"quota\",\"details\":[{\"@type\":\"type.googleapis.com/google.rpc.Help\"},{\"@type\":\"type.googleapis.com/google.rpc.RetryInfo\",\"retryDelay\":\"34.5s\"}]}}]",
+            RateLimit,
+            after(34_500),
+            "quota",
+        ),
+        ("503 Busy||{\"retry_after\":7}", Server, after(7000), "503"),
+        (
+            "404 No||{\"error\":{\"message\":\"The model `x` does not exist or you do not have access to it.\",\"code\":\"model_not_found\"}}",
+            InvalidRequest,
+            Retry::Never,
+            "`-m` or the setting `model`",
+        ),
+        (
+            "404 No||{\"type\":\"error\",\"error\":{\"type\":\"not_found_error\",\"message\":\"model: x\"}}",
+            InvalidRequest,
+            Retry::Never,
+            "`-m`",
+        ),
+        (
+            "400 Bad||{\"error\":{\"message\":\"x is not a valid model ID\",\"code\":400}}",
+            InvalidRequest,
+            Retry::Never,
+            "`-m`",
+        ),
+        (
+            "404 No||{\"error\":{\"code\":\"DeploymentNotFound\",\"message\":\"The API deployment for this resource does not exist.\"}}",
+            InvalidRequest,
+            Retry::Never,
+            "`-m`",
+        ),
+        (
+            "403 No||{\"error\":{\"message\":\"Project does not have access to model x\",\"code\":\"model_not_found\"}}",
+            Auth,
+            Retry::Never,
+            "`-m`",
+        ),
         (
             "503 Busy|retry-after: 2|{\"error\":{\"code\":\"server_is_overloaded\"}}",
             Server,
@@ -423,4 +492,31 @@ fn connecting_costs_next_to_nothing_and_refuses_what_cannot_work() {
     endpoint.key = Some(Secret::new("line\nbreak"));
     let error = connect(&endpoint, &http).err().expect("a header").to_string();
     assert!(error.contains("authorization") && !error.contains("break"), "{error}");
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_there_is_no_wrong_url_or_wire() {
+    for (wire, body, model) in [
+        (WireApi::Responses, "{\"error\":{\"message\":\"model 'x' not found\"}}", true),
+        (WireApi::Chat, "{\"error\":\"model 'x' not found, try pulling it first\"}", true),
+        (WireApi::Responses, "{\"detail\":\"Not Found\"}", false),
+        (WireApi::Responses, "404 page not found", false),
+    ] {
+        let (address, _requests) = serve(move |stream, _| {
+            answer(stream, "404 Not Found", "", body);
+            false
+        });
+        let text = ask(&endpoint(address, wire)).await.unwrap_err().to_string();
+        assert_eq!(text.contains("`-m`"), model, "{text}");
+        assert_eq!(text.contains("speak this wire"), !model, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_reached_is_asked_about_in_the_right_words() {
+    let http = Http::default();
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let near = ask_with(&endpoint(unused, WireApi::Chat), &http, request("m", "go")).await;
+    let text = near.unwrap_err().to_string();
+    assert!(text.contains("is it running?") && text.contains(&unused.to_string()), "{text}");
 }

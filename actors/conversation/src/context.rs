@@ -76,6 +76,8 @@ pub(crate) fn assemble(entries: &[Entry]) -> Vec<Arc<Item>> {
             let of_model = match &**item {
                 Item::Output(_) => continue,
                 Item::Call(call) if !out.seen.insert(call.call) => continue,
+                // Servers refuse a message without content.
+                Item::Assistant(item) if !item.says_something() => continue,
                 Item::Call(_) | Item::Assistant(_) | Item::Reasoning(_) | Item::Opaque(_) => true,
                 Item::User(_) | Item::Context(_) | Item::Summary(_) => false,
             };

@@ -8,12 +8,13 @@ use crate::{
     append::After,
     context::{Entry, assemble, find_call},
     prompt,
+    silence::{self, AfterAnswer},
     state::{Call, Stop},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use troupe_kit::{Context, SupervisorMessage};
 use troupe_messages::{
-    ConversationMessage, Durability, Gathered, RecorderMessage, ReplayError, ReplayLine,
+    ConversationMessage, Cut, Durability, Gathered, RecorderMessage, ReplayError, ReplayLine,
     SandboxMessage, StreamOrder, ToolMessage, ToolOrder,
 };
 use troupe_types::{
@@ -58,19 +59,29 @@ impl Conversation {
             Some(RequestOutcome::Completed) if compaction => self.replace_context(cx),
             Some(RequestOutcome::Completed) => self.after_answer(cx),
             Some(RequestOutcome::Cancelled) => self.finish_interrupted(Outcome::Cancelled, cx),
-            Some(RequestOutcome::Cut { reason }) => self.after_cut(compaction, &reason, cx),
+            Some(RequestOutcome::Cut { reason, .. }) => self.after_cut(compaction, &reason, cx),
             Some(RequestOutcome::Failed(failure)) => self.after_failure(compaction, failure, cx),
         }
     }
 
     fn after_answer(&mut self, cx: &mut Cx) -> bool {
         let Some(turn) = &self.state.core.turn else { return false };
-        let wants_more = turn.request.as_ref().is_some_and(|r| r.end_turn == Some(false));
-        if turn.calls.is_empty() && !wants_more && !self.prompt_waits() {
-            self.finish_turn(Outcome::Completed, cx);
-            return true;
+        if !turn.calls.is_empty() || self.prompt_waits() {
+            return self.start_request(cx);
         }
-        self.start_request(cx)
+        let wants_more = turn.request.as_ref().is_some_and(|r| r.end_turn == Some(false));
+        match silence::after(turn) {
+            AfterAnswer::GoOn if wants_more => self.start_request(cx),
+            AfterAnswer::AskAgain => self.ask_again(cx),
+            AfterAnswer::GoOn | AfterAnswer::Complete => {
+                self.finish_turn(Outcome::Completed, cx);
+                true
+            }
+            AfterAnswer::Fail(failure) => {
+                self.finish_turn(Outcome::Failed(failure), cx);
+                true
+            }
+        }
     }
 
     fn prompt_waits(&self) -> bool {
@@ -85,9 +96,6 @@ impl Conversation {
             self.finish_turn(Outcome::failed(ErrorClass::Network, message), cx);
             return true;
         }
-        let text =
-            format!("the answer broke off and is taken up again ({retries}/{most}): {reason}");
-        self.append(Notice { level: Level::Warning, text }, cx);
         if compaction { self.start_compaction(cx) } else { self.start_request(cx) }
     }
 
@@ -151,7 +159,7 @@ impl Conversation {
         }
     }
 
-    fn start_request(&mut self, cx: &mut Cx) -> bool {
+    pub(crate) fn start_request(&mut self, cx: &mut Cx) -> bool {
         if !self.context_at_hand(cx) {
             return false;
         }
@@ -201,8 +209,11 @@ impl Conversation {
                 output_schema: turn.output_schema.clone().filter(|_| !compaction),
             },
             settings: Arc::clone(settings),
-            attempt: turn.retries,
-            retries_left: settings.stream_retries.saturating_sub(turn.retries),
+            after_cut: turn
+                .after_cut
+                .clone()
+                .map(|(reason, wait_ms)| Cut { reason, wait: wait_ms.map(Duration::from_millis) }),
+            retries: turn.retries,
             conversation: cx.myself().clone(),
         };
         let (spec, mailbox) = self.args.crew.stream(order);
@@ -292,7 +303,13 @@ impl Conversation {
     /// Ends the turn: synced to the disk before anybody is told.
     pub(crate) fn finish_turn(&mut self, result: Outcome, cx: &mut Cx) {
         let Some(turn) = &self.state.core.turn else { return };
-        let record = TurnFinished { turn: turn.turn, result, usage: self.state.core.usage };
+        let record = TurnFinished {
+            turn: turn.turn,
+            no_final_message: result.is_completed() && turn.silent > 0,
+            result,
+            usage: self.state.core.usage,
+            uncounted: self.state.core.uncounted,
+        };
         self.attempts.clear();
         self.append_with(record.into(), Durability::Synced, None, Some(After::Idle), cx);
     }
@@ -326,7 +343,7 @@ impl Conversation {
             self.reading = true;
             let recorder = self.args.recorder.clone();
             cx.task(move |life| async move {
-                let deadline = std::time::Duration::from_secs(60);
+                let deadline = Duration::from_secs(60);
                 let read = |reply| RecorderMessage::Read { offsets, reply };
                 let lines = recorder.call(deadline, read).await.unwrap_or_else(|error| {
                     Err(ReplayError(format!("the context cannot be read: {error}")))

@@ -9,7 +9,7 @@ use troupe_messages::{
 use troupe_types::{
     ApprovalAsked, CallFinished, CallId, CallRequested, CallResult, CallStarted, Channel,
     ErrorClass, Item, ItemCompleted, Level, Notice, Outcome, RequestFinished, RequestId,
-    RequestOutcome, SandboxWeaker, TextPart, Usage,
+    RequestOutcome, RequestRetried, SandboxWeaker, TextPart, Usage,
 };
 
 type Cx = Context<ConversationMessage>;
@@ -30,8 +30,11 @@ impl Conversation {
                 self.append(part, cx);
             }
             StreamFact::ItemDone { index, item } => self.on_item(request, *index, item, cx),
-            StreamFact::Retrying { text } => {
-                self.append(Notice { level: Level::Retry, text: text.clone() }, cx);
+            StreamFact::Retrying { cause, retry, most, wait } => {
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let cause = cause.clone();
+                let (retry, most) = (*retry, *most);
+                self.append(RequestRetried { request, cause, retry, most, wait_ms }, cx);
             }
             StreamFact::Completed { usage, end_turn, retries } => {
                 self.close_request(
@@ -43,10 +46,13 @@ impl Conversation {
                     cx,
                 );
             }
-            StreamFact::Cut { reason, retries } => {
+            StreamFact::Cut { reason, wait, retries } => {
                 let result = match self.state.core.turn.as_ref().and_then(|turn| turn.stop) {
                     Some(_) => RequestOutcome::Cancelled,
-                    None => RequestOutcome::Cut { reason: reason.clone() },
+                    None => RequestOutcome::Cut {
+                        reason: reason.clone(),
+                        wait_ms: u64::try_from(wait.as_millis()).ok(),
+                    },
                 };
                 self.close_request(request, result, None, None, *retries, cx);
             }
@@ -113,7 +119,7 @@ impl Conversation {
         let (result, retries) = if stopped {
             (RequestOutcome::Cancelled, 0)
         } else {
-            (RequestOutcome::Cut { reason: reason.to_owned() }, 1)
+            (RequestOutcome::Cut { reason: reason.to_owned(), wait_ms: None }, 1)
         };
         self.close_request(request, result, None, None, retries, cx);
     }

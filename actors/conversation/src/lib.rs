@@ -19,6 +19,7 @@ mod fold;
 mod ops;
 mod project_docs;
 mod prompt;
+mod silence;
 mod start;
 mod state;
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, path::PathBuf};
 use troupe_types::{
     ApprovalAsk, CallDetail, CallFinished, CallId, Channel, CommandEnd, ContextKind, Decision,
-    Item, Level, Op, OpId, OutputItem, Record, RequestId, RequestOutcome, SessionId,
-    SessionSettings, Submission, TurnId, Usage,
+    Item, Op, OpId, OutputItem, Record, RequestId, RequestOutcome, RequestRetried, RetryCause,
+    SessionId, SessionSettings, Submission, TurnId, Usage,
 };
 
 /// How many operations are remembered, so that sending one again changes nothing.
@@ -32,7 +32,10 @@ pub(crate) struct Core {
     /// Operations that have not begun: prompts and compactions.
     pub(crate) inbox: VecDeque<Submission>,
     pub(crate) turn: Option<Turn>,
-    pub(crate) usage: Usage,
+    /// Tokens of the session, once the provider has told any.
+    pub(crate) usage: Option<Usage>,
+    /// Answers, whole or in part, whose tokens it did not tell.
+    pub(crate) uncounted: u32,
     /// Tokens in the context after the last answer, as the provider counts.
     pub(crate) context_tokens: u64,
     /// Texts of the host that stand in the context, by kind, hashed: what differs is said anew.
@@ -75,7 +78,18 @@ pub(crate) struct Turn {
     pub(crate) request: Option<Request>,
     /// The calls of that request.
     pub(crate) calls: Vec<Call>,
+    /// Retries since the last complete answer.
     pub(crate) retries: u32,
+    /// Why the last request broke off, and the wait that was decided (in milliseconds), until one
+    /// ends in another way.
+    #[serde(default)]
+    pub(crate) after_cut: Option<(String, Option<u64>)>,
+    /// How many complete answers in a row said nothing and called nothing.
+    #[serde(default)]
+    pub(crate) silent: u32,
+    /// A call was completed.
+    #[serde(default)]
+    pub(crate) worked: bool,
     /// Why it has to stop at the next boundary.
     pub(crate) stop: Option<Stop>,
     /// A summary was tried because the context did not fit.
@@ -99,6 +113,15 @@ pub(crate) struct Request {
     pub(crate) parts: Vec<Part>,
     pub(crate) result: Option<RequestOutcome>,
     pub(crate) end_turn: Option<bool>,
+    /// Something of an answer came.
+    #[serde(default)]
+    pub(crate) answered: bool,
+    /// It said something to a reader, or called a tool.
+    #[serde(default)]
+    pub(crate) said: bool,
+    /// It said nothing, and is sent again.
+    #[serde(default)]
+    pub(crate) retried: bool,
     /// The summary, once it is complete.
     pub(crate) summary: Option<String>,
 }
@@ -152,6 +175,9 @@ impl State {
                         parts: Vec::new(),
                         result: None,
                         end_turn: None,
+                        answered: false,
+                        said: false,
+                        retried: false,
                         summary: None,
                     });
                 }
@@ -162,6 +188,9 @@ impl State {
                 }
             }
             Record::CallRequested(body) => {
+                if let Some(request) = self.core.open_request_mut(body.request) {
+                    (request.answered, request.said) = (true, true);
+                }
                 if let Some(turn) = &mut self.core.turn {
                     turn.calls.push(Call {
                         call: body.item.call,
@@ -198,7 +227,14 @@ impl State {
             }
             Record::CallStarted(body) => self.core.with_call(body.call, |call| call.started = true),
             Record::CallFinished(body) => {
-                self.core.with_call(body.call, |call| call.finished = true);
+                let mut known = false;
+                self.core.with_call(body.call, |call| {
+                    call.finished = true;
+                    known = true;
+                });
+                if let Some(turn) = &mut self.core.turn {
+                    turn.worked |= known && body.outcome.is_completed();
+                }
                 self.core.keep_process(body);
             }
             Record::ProcessEnded(body) => {
@@ -208,14 +244,8 @@ impl State {
                 }
             }
             Record::RequestFinished(body) => self.on_request_finished(body),
-            Record::Notice(body) => {
-                if body.level == Level::Retry
-                    && let Some(request) = self.core.turn.as_mut().and_then(|t| t.request.as_mut())
-                {
-                    request.parts.clear();
-                }
-            }
             Record::SandboxWeaker(body) => self.core.warned.clone_from(&body.ways),
+            Record::RequestRetried(body) => self.on_request_retried(body),
             Record::Compacted(_) => {
                 self.context.clear();
                 self.core.context_tokens = 0;
@@ -231,6 +261,7 @@ impl State {
             }
             Record::PlanUpdated(_)
             | Record::HostDecided(_)
+            | Record::Notice(_)
             | Record::Checkpoint(_)
             | Record::Mended(_) => {}
         }
@@ -285,6 +316,9 @@ impl State {
             request: None,
             calls: Vec::new(),
             retries: 0,
+            after_cut: None,
+            silent: 0,
+            worked: false,
             stop: None,
             compacted: false,
         });
@@ -293,6 +327,10 @@ impl State {
     fn on_item_added(&mut self, op: Option<OpId>, item: &Item) {
         if let Some(op) = op {
             self.core.inbox.retain(|submission| submission.id != op);
+            // It is another question now.
+            if let Some(turn) = &mut self.core.turn {
+                turn.silent = 0;
+            }
         }
         if let Item::Context(item) = item {
             let hash = text_hash(&item.text);
@@ -306,6 +344,8 @@ impl State {
     fn on_item_completed(&mut self, id: RequestId, index: u32, item: &Item) {
         if let Some(request) = self.core.open_request_mut(id) {
             let answer = matches!(item, Item::Assistant(_));
+            request.answered = true;
+            request.said |= matches!(item, Item::Assistant(item) if item.says_something());
             request
                 .parts
                 .retain(|part| part.index != index && !(answer && part.channel == Channel::Answer));
@@ -318,14 +358,26 @@ impl State {
     }
 
     fn on_request_finished(&mut self, body: &troupe_types::RequestFinished) {
-        if let Some(usage) = body.usage {
-            self.core.usage += usage;
+        let open = self.core.open_request(body.request);
+        let completed = body.result == RequestOutcome::Completed;
+        let answered = completed || open.is_some_and(|request| request.answered);
+        match body.usage {
+            Some(usage) => *self.core.usage.get_or_insert_default() += usage,
+            None => self.core.uncounted += u32::from(answered),
         }
         let Some(turn) = &mut self.core.turn else { return };
-        turn.retries += body.retries;
+        // A complete answer is progress: the next trouble begins with all retries and no wait.
+        turn.retries = if completed { 0 } else { turn.retries + body.retries };
+        turn.after_cut = match &body.result {
+            RequestOutcome::Cut { reason, wait_ms } => Some((reason.clone(), *wait_ms)),
+            _ => None,
+        };
         let Some(request) = &mut turn.request else { return };
         if request.request != body.request {
             return;
+        }
+        if completed && !request.compaction {
+            turn.silent = if request.said { 0 } else { turn.silent + 1 };
         }
         request.result = Some(body.result.clone());
         request.end_turn = body.end_turn;
@@ -339,6 +391,22 @@ impl State {
         }
     }
 
+    fn on_request_retried(&mut self, body: &RequestRetried) {
+        let Some(request) = self.core.turn.as_mut().and_then(|turn| turn.request.as_mut()) else {
+            return;
+        };
+        if request.request != body.request {
+            return;
+        }
+        request.retried |= body.cause == RetryCause::Silent;
+        if request.result.is_none() {
+            // What was written was paid for all the same.
+            self.core.uncounted += u32::from(request.answered);
+            request.answered = false;
+            request.parts.clear();
+        }
+    }
+
     /// The output of a finished call, as an item of the context.
     pub(crate) fn output(body: &troupe_types::CallFinished) -> OutputItem {
         OutputItem { call: body.call, outcome: body.outcome.clone(), content: body.for_model() }
@@ -347,6 +415,7 @@ impl State {
 
 impl Request {
     fn add_part(&mut self, index: u32, channel: Channel, text: &str) {
+        self.answered = true;
         match self.parts.iter_mut().find(|part| part.index == index && part.channel == channel) {
             Some(part) => part.text.push_str(text),
             None => self.parts.push(Part { index, channel, text: text.to_owned() }),

@@ -5,9 +5,12 @@
 mod stage;
 
 use insta::assert_debug_snapshot;
-use stage::{Beat, Log, Stage, answer, calls, cut, outputs, says, settings};
+use stage::{Beat, Log, Stage, answer, calls, cut, nothing, only, outputs, says, settings};
 use std::sync::{Arc, Mutex};
-use troupe_types::{Decision, Item, ModelRequest, Op, OpId, Record, SessionSettings};
+use troupe_types::{
+    AssistantItem, Decision, ErrorClass, Item, ModelRequest, Op, OpId, Opaque, OpaqueItem, Outcome,
+    ReasoningItem, Record, SessionSettings, Wire,
+};
 
 /// Writes `a`, `b` and `c`, one at a time, then says so.
 fn three_steps(request: &ModelRequest) -> Vec<Beat> {
@@ -252,4 +255,183 @@ async fn a_later_process_holds_the_turn_until_it_is_asked() {
         assert_eq!(transcript.last().unwrap(), "turn completed", "cut at {count}");
         later.root.stop().await;
     }
+}
+
+fn text(text: &str) -> Item {
+    Item::Assistant(AssistantItem { text: text.to_owned(), ..AssistantItem::default() })
+}
+
+/// Answers that hold neither text nor a call.
+fn silences() -> Vec<Vec<Beat>> {
+    let opaque = Opaque { wire: Wire::Chat, json: "{}".to_owned() };
+    let thought = ReasoningItem { content: vec!["hm".to_owned()], ..ReasoningItem::default() };
+    let mut all = vec![
+        nothing(),
+        only(Item::Reasoning(thought)),
+        only(Item::Opaque(OpaqueItem { kind: "web_search_call".to_owned(), opaque })),
+    ];
+    all.extend(["", " \n\t ", "\u{a0}\u{2003}", "\u{200b}\u{feff}", "\u{1b}"].map(text).map(only));
+    all
+}
+
+fn ended(stage: &Stage) -> (Outcome, bool) {
+    let lines = stage.log.lines();
+    let mut ends = lines.iter().filter_map(|line| match &line.record {
+        Record::TurnFinished(body) => Some((body.result.clone(), body.no_final_message)),
+        _ => None,
+    });
+    let end = ends.next().unwrap();
+    assert!(ends.next().is_none(), "one end");
+    end
+}
+
+fn class(outcome: &Outcome) -> Option<ErrorClass> {
+    match outcome {
+        Outcome::Failed(failure) => Some(failure.class),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_says_nothing_is_asked_for_once_more_and_then_fails() {
+    for silence in silences() {
+        let stage = Stage::new({
+            let silence = silence.clone();
+            move |_| silence.clone()
+        });
+        stage.prompt("go").await;
+        stage.turns(1).await;
+        assert_eq!(stage.requests().len(), 2, "{silence:?}");
+        let (outcome, flag) = ended(&stage);
+        assert_eq!((class(&outcome), flag), (Some(ErrorClass::NoAnswer), false), "{silence:?}");
+        let transcript = stage.log.transcript();
+        assert!(transcript.contains(&"again 1/1: it said nothing".to_owned()), "{transcript:?}");
+        // What holds no words is not sent back: servers refuse it.
+        assert!(!stage.last_request().iter().any(|line| line.starts_with("says")));
+        stage.root.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn an_answer_on_the_second_asking_is_an_answer_like_any_other() {
+    for silence in silences() {
+        let first = Mutex::new(Some(silence));
+        let stage =
+            Stage::new(move |_| first.lock().unwrap().take().unwrap_or_else(|| answer("here")));
+        stage.prompt("go").await;
+        stage.turns(1).await;
+        assert_eq!(ended(&stage), (Outcome::Completed, false));
+        assert_eq!(stage.requests().len(), 2);
+        stage.root.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_reader_sees_is_an_answer() {
+    for said in ["I cannot help with that.", ".", "\u{1f44d}", " x "] {
+        let stage = Stage::new(move |_| only(text(said)));
+        stage.prompt("go").await;
+        stage.turns(1).await;
+        assert_eq!(ended(&stage), (Outcome::Completed, false), "{said}");
+        assert_eq!(stage.requests().len(), 1);
+        stage.root.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_call_that_was_completed_the_turn_is_completed_and_says_what_is_missing() {
+    let with_schema = Op::Prompt {
+        content: vec![troupe_types::Content::text("go")],
+        output_schema: Some(serde_json::json!({ "type": "object" })),
+    };
+    let cases = [
+        ("write", Op::prompt("go"), None, true),
+        ("write", with_schema, Some(ErrorClass::NoAnswer), false),
+        // It took no effect, so nothing was done.
+        ("die", Op::prompt("go"), Some(ErrorClass::NoAnswer), false),
+    ];
+    for (tool, op, failed, flag) in cases {
+        let stage = Stage::new(move |request| match outputs(request) {
+            0 => [says(0, "I look first."), calls(&[(tool, "1")])].concat(),
+            _ => nothing(),
+        });
+        stage.submit(op).await;
+        stage.turns(1).await;
+        let (outcome, told) = ended(&stage);
+        assert_eq!((class(&outcome), told), (failed, flag), "{tool}: {outcome:?}");
+        assert_eq!(stage.requests().len(), 3, "{tool}");
+        stage.root.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_call_between_two_silences_is_progress() {
+    let asked = Mutex::new(0);
+    let stage = Stage::new(move |_| {
+        let mut asked = asked.lock().unwrap();
+        *asked += 1;
+        match *asked {
+            1 | 3 | 5 => nothing(),
+            2 => calls(&[("write", "1")]),
+            4 => calls(&[("write", "2")]),
+            _ => answer("done"),
+        }
+    });
+    stage.prompt("go").await;
+    stage.turns(1).await;
+    assert_eq!(ended(&stage), (Outcome::Completed, false));
+    assert_eq!((stage.effects().len(), stage.requests().len()), (2, 6));
+    stage.root.stop().await;
+}
+
+#[tokio::test]
+async fn a_later_process_does_not_ask_more_often() {
+    let silent = |request: &ModelRequest| match outputs(request) {
+        0 => calls(&[("write", "1")]),
+        _ => nothing(),
+    };
+    let stage = Stage::new(silent);
+    stage.prompt("go").await;
+    stage.turns(1).await;
+    let whole = stage.log.lines().len();
+    stage.root.stop().await;
+    let finished = |log: &Log, what: &str| {
+        log.transcript().iter().filter(|line| line.starts_with(what)).count()
+    };
+    for count in 1..whole {
+        let log = stage.log.cut(count);
+        let accepted = log.transcript().contains(&"OpAccepted".to_owned());
+        let later = Stage::with(log, true, settings(), Arc::new(silent));
+        later.submit(Op::Continue).await;
+        if !accepted {
+            later.prompt("go").await;
+        }
+        later.turns(1).await;
+        let log = &later.log;
+        let transcript = log.transcript();
+        let behind = transcript
+            .iter()
+            .rev()
+            .take_while(|line| !line.starts_with("completed: ") && !line.starts_with("lost: "));
+        let answers = behind.filter(|line| *line == "answered").count();
+        assert_eq!(answers, 2, "cut at {count}: {transcript:#?}");
+        assert_eq!(finished(log, "again 1/1"), 1, "cut at {count}: {:#?}", log.transcript());
+        later.root.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_nobody_told_are_not_none() {
+    let stage = Stage::new(|_| vec![Beat::Part(0, "half".to_owned()), Beat::Hang]);
+    stage.prompt("go").await;
+    stage.kind("TextPart").await;
+    stage.submit(Op::Interrupt).await;
+    stage.turns(1).await;
+    let lines = stage.log.lines();
+    let figures = lines.iter().find_map(|line| match &line.record {
+        Record::TurnFinished(body) => Some((body.usage, body.uncounted)),
+        _ => None,
+    });
+    assert_eq!(figures, Some((None, 1)));
+    stage.root.stop().await;
 }

@@ -3,15 +3,16 @@
 //! A task that it owns reads the provider's stream and sends facts straight to the conversation's
 //! bulk lane, by permit: a slow conversation slows the socket. Text is sent at once when it is the
 //! first, then gathered for [`GATHER`] or up to [`PART_BYTES`]. It retries while no item has been
-//! completed, with backoff or as the server asks; after that a break ends it with `Cut`.
+//! completed, with backoff or as the server asks ([`retry`]); after that a break ends it with `Cut`.
 //! It is temporary: when it dies the connection is closed and the conversation hears of it behind
 //! the last fact.
 
 mod reading;
+mod retry;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
-use troupe_messages::{ConversationMessage, StreamMessage};
+use troupe_messages::{ConversationMessage, Cut, StreamMessage};
 use troupe_providers::Provider;
 use troupe_types::ModelRequest;
 
@@ -24,10 +25,15 @@ pub struct Args {
     pub provider: Arc<dyn Provider>,
     /// What is asked.
     pub request: ModelRequest,
-    /// How many broken attempts the turn has seen.
-    pub attempt: u32,
-    /// How many more the turn allows.
-    pub retries_left: u32,
+    /// How the request before this one broke off, if this one takes it up again: it waits first.
+    pub after_cut: Option<Cut>,
+    /// How many retries there were since the last complete answer, this one included if it takes
+    /// a broken answer up again.
+    pub retries: u32,
+    /// How many there may be.
+    pub max_retries: u32,
+    /// The longest wait before a retry. A server that asks for more ends the request.
+    pub max_wait: Duration,
     /// Who is told.
     pub conversation: Mailbox<ConversationMessage>,
 }

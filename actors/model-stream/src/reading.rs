@@ -1,20 +1,21 @@
 //! The reading task: attempts, retries, and the gathering of text.
 
-use crate::Args;
+use crate::{
+    Args,
+    retry::{Failures, Limits, Next},
+};
 use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use troupe_kit::{Life, Refused};
-use troupe_messages::{ConversationMessage, StreamFact, StreamMessage};
+use troupe_messages::{ConversationMessage, Cut, StreamFact, StreamMessage};
 use troupe_providers::{EventStream, ModelError, Retry, backoff, random};
-use troupe_types::{Channel, ModelEvent};
+use troupe_types::{Channel, ModelEvent, RetryCause};
 
 /// How long text is gathered before it is sent.
 pub const GATHER: Duration = Duration::from_millis(16);
 /// How much text is gathered at most, in bytes.
 pub const PART_BYTES: usize = 4096;
-/// The longest wait that a server may ask for.
-const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// How an attempt ended.
 enum End {
@@ -29,41 +30,39 @@ enum End {
 
 /// Reads until the answer is complete, broken for good, or nobody listens.
 pub(crate) async fn read(args: Args, life: &Life<StreamMessage>) {
-    if args.attempt > 0 {
-        sleep(backoff(args.attempt, random)).await;
-    }
     let teller = Teller { args: &args, life };
-    let mut retries = 0;
+    if let Some(Cut { reason, wait }) = args.after_cut.clone() {
+        let wait = wait.unwrap_or_else(|| backoff(args.retries, random)).min(args.max_wait);
+        if teller.wait(RetryCause::Cut { reason }, args.retries, wait).await.is_err() {
+            return;
+        }
+    }
+    let limits = Limits { used: args.retries, most: args.max_retries, longest: args.max_wait };
+    let mut failures = Failures::default();
     loop {
         let stream = args.provider.stream(args.request.clone());
+        let retries = failures.retries;
         let (error, items) = match attempt(&teller, stream, retries).await {
             End::Completed | End::Refused => return,
             End::Broken { error, items } => (error, items),
         };
-        if items > 0 && error.retry != Retry::Never {
-            let reason = error.failure.message;
-            let _ = teller.tell(StreamFact::Cut { reason, retries: retries + 1 }).await;
-            return;
-        }
-        if error.retry == Retry::Never || retries >= args.retries_left {
-            let _ = teller.tell(StreamFact::Failed { failure: error.failure, retries }).await;
-            return;
-        }
-        retries += 1;
-        let wait = match error.retry {
-            Retry::After(wait) => wait.min(MAX_WAIT),
-            Retry::Backoff | Retry::Never => backoff(args.attempt + retries, random),
+        let failure = error.failure.clone();
+        let wait = match failures.next(error, limits, random) {
+            Next::Wait(wait) => wait,
+            Next::GiveUp(failure) => {
+                let _ = teller.tell(StreamFact::Failed { failure, retries }).await;
+                return;
+            }
         };
-        let most = args.attempt + args.retries_left;
-        let text = format!(
-            "Reconnecting... {}/{most} ({})",
-            args.attempt + retries,
-            error.failure.message
-        );
-        if teller.tell(StreamFact::Retrying { text }).await.is_err() {
+        if items > 0 {
+            let (reason, retries) = (failure.message, failures.retries);
+            let _ = teller.tell(StreamFact::Cut { reason, wait, retries }).await;
             return;
         }
-        sleep(wait).await;
+        let retry = args.retries + failures.retries;
+        if teller.wait(RetryCause::Failed(failure), retry, wait).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -77,6 +76,14 @@ impl Teller<'_> {
         let request = self.args.request.request;
         let message = ConversationMessage::Stream { request, fact };
         self.life.offer_to(&self.args.conversation, message).await
+    }
+
+    /// Tells of a retry, and waits.
+    async fn wait(&self, cause: RetryCause, retry: u32, wait: Duration) -> Result<(), Refused> {
+        let most = self.args.max_retries;
+        self.tell(StreamFact::Retrying { cause, retry, most, wait }).await?;
+        sleep(wait).await;
+        Ok(())
     }
 }
 

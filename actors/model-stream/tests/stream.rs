@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use troupe_kit::{
     ChildSpec, Company, Context, Kit, Life, Mailbox, Order, Restart, Role, Root, StartError,
 };
-use troupe_messages::{ConversationMessage, StreamFact, StreamMessage};
+use troupe_messages::{ConversationMessage, Cut, StreamFact, StreamMessage};
 use troupe_model_stream::{Args, ModelStream, PART_BYTES};
 use troupe_providers::{Endpoint, Http, Provider, WireApi, connect};
 use troupe_types::{
@@ -54,9 +54,11 @@ fn tell(fact: &StreamFact) -> String {
             Item::Call(call) => format!("call {index}: {}", call.tool),
             other => format!("item {index}: {other:?}"),
         },
-        StreamFact::Retrying { text } => format!("retrying: {text}"),
+        StreamFact::Retrying { cause, retry, most, .. } => {
+            format!("retrying {retry}/{most}: {cause:?}")
+        }
         StreamFact::Completed { retries, .. } => format!("completed after {retries}"),
-        StreamFact::Cut { reason, retries } => format!("cut after {retries}: {reason}"),
+        StreamFact::Cut { reason, retries, .. } => format!("cut after {retries}: {reason}"),
         StreamFact::Failed { failure, retries } => {
             format!("failed after {retries}: {:?} {}", failure.class, failure.message)
         }
@@ -71,6 +73,10 @@ struct Stage {
 
 impl Stage {
     fn new(steps: &Value, retries_left: u32) -> Self {
+        Self::after(steps, retries_left, None)
+    }
+
+    fn after(steps: &Value, retries_left: u32, after_cut: Option<Cut>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script.json");
         std::fs::write(&script, json!({ "steps": steps }).to_string()).unwrap();
@@ -78,10 +84,11 @@ impl Stage {
         endpoint.script = Some(script);
         // The script is read here.
         let provider = connect(&endpoint, &Http::default()).unwrap();
-        Self::with(provider, retries_left)
+        Self::with(provider, retries_left, after_cut)
     }
 
-    fn with(provider: Arc<dyn Provider>, retries_left: u32) -> Self {
+    fn with(provider: Arc<dyn Provider>, retries_left: u32, after_cut: Option<Cut>) -> Self {
+        let cut = after_cut.is_some();
         let kit = Kit::default();
         let (out, told) = mpsc::channel(100_000);
         let conversation = Mailbox::new(&kit, "root/conversation", 4);
@@ -91,8 +98,10 @@ impl Stage {
         let args = Args {
             provider,
             request: request_of(request),
-            attempt: 0,
-            retries_left,
+            after_cut,
+            retries: u32::from(cut),
+            max_retries: retries_left + u32::from(cut),
+            max_wait: Duration::from_secs(300),
             conversation: conversation.clone(),
         };
         let company = Company::new(&kit, "root", Order::Reverse)
@@ -216,4 +225,32 @@ async fn a_cancel_ends_it_at_once() {
     assert_eq!(stage.told.recv().await.unwrap(), "part 0: a");
     stage.stream.tell(StreamMessage::Cancel).unwrap();
     assert_eq!(stage.all().await.last().unwrap(), "gone: stopped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_beyond_the_limit_ends_it_at_once() {
+    let fault = json!({ "kind": "error", "class": "rate_limit", "retry_after_ms": 300_001 });
+    let all = Stage::new(&json!([{ "text": "Hello", "faults": [fault] }]), 5).all().await;
+    assert!(all[0].starts_with("failed after 0: RateLimit"), "{all:?}");
+    assert!(all[0].contains("the server asks to wait 5 min 1 s"), "{all:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_a_broken_answer_up_again_tells_its_wait_and_waits() {
+    let wait = Some(Duration::from_secs(15));
+    let cut = Cut { reason: "it broke".to_owned(), wait };
+    let began = tokio::time::Instant::now();
+    let all = Stage::after(&json!([{ "text": "Hello" }]), 3, Some(cut)).all().await;
+    assert_eq!(all[0], r#"retrying 1/4: Cut { reason: "it broke" }"#, "{all:?}");
+    assert_eq!(all[all.len() - 2], "completed after 0");
+    assert!(began.elapsed() >= Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn a_cancel_ends_a_wait_at_once() {
+    let fault = json!({ "kind": "error", "class": "rate_limit", "retry_after_ms": 299_000 });
+    let mut stage = Stage::new(&json!([{ "text": "Hello", "faults": [fault] }]), 5);
+    assert!(stage.told.recv().await.unwrap().starts_with("retrying 1/5"));
+    stage.stream.tell(StreamMessage::Cancel).unwrap();
+    assert_eq!(stage.all().await, ["gone: stopped"]);
 }

@@ -249,9 +249,16 @@ impl<S: Session> Driver<'_, S> {
             && let Event::Durable(line) = &event
             && let Record::ItemCompleted(body) = &line.record
             && let troupe_types::Item::Assistant(item) = &body.item
-            && !item.text.is_empty()
+            && item.says_something()
         {
             self.last_message = Some(item.text.clone());
+        }
+        // What was said before the last calls is no answer to the task.
+        if let Event::Durable(line) = &event
+            && let Record::TurnFinished(body) = &line.record
+            && body.no_final_message
+        {
+            self.last_message = None;
         }
         match &mut self.output {
             Output::Json(events) => {

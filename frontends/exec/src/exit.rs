@@ -20,6 +20,7 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (10, "the sandbox cannot hold commands"),
     (11, "the policy said no"),
     (12, "a deadline passed"),
+    (13, "the model ended its answer and said nothing, also when it was asked again"),
     (130, "the turn was interrupted (128 + the number of the signal)"),
 ];
 
@@ -38,6 +39,7 @@ pub fn exit_code(class: ErrorClass) -> u8 {
         ErrorClass::Sandbox => 10,
         ErrorClass::Denied => 11,
         ErrorClass::Timeout => 12,
+        ErrorClass::NoAnswer => 13,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::{
     exit::message_of,
-    text::{clean, exit_code, given, script, summary, weaker, why},
+    text::{
+        NO_FINAL_MESSAGE, Retries, clean, exit_code, given, script, summary, tokens, weaker, why,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,6 +15,7 @@ use std::{
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallItem, Channel, CommandEnd, ContextItem, Event,
     FileChangeKind, Item, Level, Outcome, PlanUpdated, ProcessEnded, Progress, Record, RequestId,
+    RequestOutcome,
     StepStatus, TextPart,
 };
 
@@ -41,6 +44,7 @@ pub struct HumanEvents {
     last_message: Option<String>,
     /// The working directory, once it is known.
     cwd: Option<PathBuf>,
+    retries: Retries,
     /// Processes in the background: their numbers and commands.
     background: BTreeMap<CallId, (u64, String)>,
 }
@@ -164,8 +168,17 @@ impl HumanEvents {
                 let text = format!("needs an approval: {} ({})", body.ask.action, body.ask.reason);
                 self.colored(RED, &text)
             }
+            Record::RequestRetried(body) => {
+                let text = self.retries.line(body);
+                self.colored(DIM, &text)
+            }
+            Record::RequestFinished(body) => {
+                if body.result == RequestOutcome::Completed {
+                    self.retries.forget();
+                }
+                String::new()
+            }
             Record::Notice(body) => match body.level {
-                Level::Retry => self.colored(DIM, &body.text),
                 Level::Warning => self.colored(RED, &format!("warning: {}", body.text)),
                 Level::Error => self.colored(RED, &format!("ERROR: {}", body.text)),
             },
@@ -181,8 +194,12 @@ impl HumanEvents {
                 ),
             )),
             Record::TurnFinished(body) => {
-                let mut tokens =
-                    self.paint(DIM, &format!("tokens used: {}", grouped(body.usage.blended())));
+                let mut tokens = self.paint(DIM, &tokens(body));
+                if body.no_final_message {
+                    let warning = self.paint(RED, &format!("warning: {NO_FINAL_MESSAGE}"));
+                    tokens = format!("{warning}\n{tokens}");
+                    self.last_message = None;
+                }
                 for (process, command) in self.background.values() {
                     let text = format!(
                         "in the background until the session is closed: {process} `{command}`"
@@ -203,7 +220,6 @@ impl HumanEvents {
             | Record::TurnStarted(_)
             | Record::RequestStarted(_)
             | Record::ApprovalAnswered(_)
-            | Record::RequestFinished(_)
             | Record::Checkpoint(_) => String::new(),
         }
     }
@@ -248,7 +264,7 @@ impl HumanEvents {
     fn on_item(&mut self, request: RequestId, index: u32, item: &Item) -> String {
         let shown = self.shown.remove(&(request, index)).unwrap_or(0);
         match item {
-            Item::Assistant(item) if !item.text.is_empty() => {
+            Item::Assistant(item) if item.says_something() => {
                 self.last_message = Some(item.text.clone());
                 let cut = if item.cut { self.paint(RED, "\n(cut off)") } else { String::new() };
                 if shown == item.text.len() {
@@ -452,18 +468,6 @@ fn took(ms: u64) -> String {
     } else {
         format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())
     }
-}
-
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
 }
 
 fn put(out: &mut String, text: &str) {

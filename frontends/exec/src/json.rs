@@ -3,13 +3,13 @@
 use crate::{
     exit::message_of,
     item::{Status, command_facts},
-    text::{command_line, exit_code, given, weaker, why},
+    text::{NO_FINAL_MESSAGE, Retries, command_line, exit_code, given, weaker, why},
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallInput, CallItem, Event, Item, Level, Outcome,
-    PlanUpdated, Record, Usage,
+    PlanUpdated, Record, RequestOutcome, RequestRetried, TurnFinished,
 };
 
 /// Turns a session's events into lines.
@@ -20,6 +20,7 @@ pub struct JsonEvents {
     open: HashMap<CallId, (String, CallDetail)>,
     calls: HashMap<CallId, CallItem>,
     plan: Option<(String, Vec<Value>)>,
+    retries: Retries,
     /// Whether a terminal event was given.
     over: bool,
 }
@@ -91,8 +92,14 @@ impl JsonEvents {
             }
             Record::CallFinished(body) => self.on_call_finished(&body),
             Record::PlanUpdated(body) => self.on_plan(&body),
+            Record::RequestRetried(body) => vec![self.retried(&body)],
+            Record::RequestFinished(body) => {
+                if body.result == RequestOutcome::Completed {
+                    self.retries.forget();
+                }
+                Vec::new()
+            }
             Record::Notice(body) => match body.level {
-                Level::Retry => vec![error(&body.text)],
                 Level::Warning | Level::Error => vec![self.warning(&body.text)],
             },
             Record::SandboxWeaker(body) => vec![self.warning(&weaker(&body.ways))],
@@ -101,7 +108,7 @@ impl JsonEvents {
                 let message = format!("{}:{} is refused: {}", body.host, body.port, body.reason);
                 vec![self.warning(&message)]
             }
-            Record::TurnFinished(body) => self.on_turn_finished(&body.result, body.usage),
+            Record::TurnFinished(body) => self.on_turn_finished(&body),
             Record::SessionCreated(_)
             | Record::SessionOpened(_)
             | Record::OpAccepted(_)
@@ -111,7 +118,6 @@ impl JsonEvents {
             | Record::ApprovalAsked(_)
             | Record::ApprovalAnswered(_)
             | Record::ProcessEnded(_)
-            | Record::RequestFinished(_)
             | Record::Compacted(_)
             | Record::Checkpoint(_)
             | Record::Mended(_) => Vec::new(),
@@ -124,7 +130,7 @@ impl JsonEvents {
 
     fn on_item(&mut self, item: Item) -> Vec<Value> {
         match item {
-            Item::Assistant(item) if !item.text.is_empty() => {
+            Item::Assistant(item) if item.says_something() => {
                 let mut fields = json!({ "text": null });
                 fields["text"] = Value::String(item.text);
                 vec![self.item("agent_message", fields)]
@@ -256,27 +262,50 @@ impl JsonEvents {
         vec![line]
     }
 
-    fn on_turn_finished(&mut self, outcome: &Outcome, usage: Usage) -> Vec<Value> {
+    fn retried(&mut self, body: &RequestRetried) -> Value {
+        let mut line = error(&self.retries.line(body));
+        line["retry"] = json!({ "attempt": body.retry, "of": body.most, "wait_ms": body.wait_ms });
+        line
+    }
+
+    fn on_turn_finished(&mut self, body: &TurnFinished) -> Vec<Value> {
         let mut lines = Vec::new();
         if let Some((id, steps)) = self.plan.take() {
             lines.push(event("item.completed", &id, "todo_list", json!({ "items": steps })));
         }
         self.over = true;
-        lines.push(match outcome {
-            Outcome::Completed => json!({
-                "type": "turn.completed",
-                "usage": {
-                    "input_tokens": usage.input_tokens,
-                    "cached_input_tokens": usage.cached_input_tokens,
-                    "cache_write_input_tokens": usage.cache_write_input_tokens,
-                    "output_tokens": usage.output_tokens,
-                    "reasoning_output_tokens": usage.reasoning_output_tokens,
-                },
-            }),
+        if body.no_final_message {
+            lines.push(self.item("error", json!({ "message": NO_FINAL_MESSAGE })));
+        }
+        lines.push(match &body.result {
+            Outcome::Completed => completed(body),
             outcome => Self::failed(&message_of(outcome)),
         });
         lines
     }
+}
+
+/// The last line of a completed turn. Readers count on every figure of `usage`, so where the
+/// provider told none they are 0 and `usage_incomplete` says so.
+fn completed(body: &TurnFinished) -> Value {
+    let usage = body.usage.unwrap_or_default();
+    let mut line = json!({
+        "type": "turn.completed",
+        "usage": {
+            "input_tokens": usage.input_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+            "cache_write_input_tokens": usage.cache_write_input_tokens,
+            "output_tokens": usage.output_tokens,
+            "reasoning_output_tokens": usage.reasoning_output_tokens,
+        },
+    });
+    if body.uncounted > 0 {
+        line["usage_incomplete"] = true.into();
+    }
+    if body.no_final_message {
+        line["no_final_message"] = true.into();
+    }
+    line
 }
 
 fn error(message: &str) -> Value {

@@ -138,7 +138,13 @@ impl Stage {
     }
 
     fn ends(&self, result: Outcome) {
-        let body = TurnFinished { turn: TurnId::new(), result, usage: Usage::default() };
+        let body = TurnFinished {
+            turn: TurnId::new(),
+            result,
+            no_final_message: false,
+            usage: Some(Usage::default()),
+            uncounted: 0,
+        };
         self.tell(Record::TurnFinished(body));
     }
 

@@ -1,6 +1,10 @@
 //! Texts that both forms of output need.
 
-use troupe_types::{CallDetail, CallFinished, CallResult, CommandEnd, Content, Outcome};
+use std::time::Duration;
+use troupe_types::{
+    CallDetail, CallFinished, CallResult, CommandEnd, Content, Outcome, RequestRetried, RetryCause,
+    Span, TurnFinished,
+};
 
 /// A command line as one would type it.
 pub(crate) fn command_line(argv: &[String]) -> String {
@@ -84,4 +88,70 @@ pub(crate) fn weaker(ways: &[String]) -> String {
 pub fn clean(text: &str) -> String {
     let plain = |c: &char| !c.is_control() || matches!(c, '\n' | '\t');
     anstream::adapter::strip_str(text).flat_map(str::chars).filter(plain).collect()
+}
+
+/// Retries in words. The cause is said once, then only when it is another.
+#[derive(Debug, Default)]
+pub(crate) struct Retries {
+    said: Option<RetryCause>,
+}
+
+impl Retries {
+    /// The line for one retry.
+    pub(crate) fn line(&mut self, body: &RequestRetried) -> String {
+        let RequestRetried { cause, retry, most, wait_ms, .. } = body;
+        let wait = Span(Duration::from_millis(*wait_ms));
+        let what = match cause {
+            RetryCause::Silent => {
+                return "the answer held neither text nor a call; the model is asked once more"
+                    .to_owned();
+            }
+            RetryCause::Failed(failure) => format!("retry {retry} of {most} in {wait}: {failure}"),
+            RetryCause::Cut { reason } => {
+                format!("retry {retry} of {most} in {wait}, with what has come so far: {reason}")
+            }
+        };
+        if self.said.as_ref() == Some(cause) {
+            return format!("retry {retry} of {most} in {wait}");
+        }
+        self.said = Some(cause.clone());
+        what
+    }
+
+    /// The next request is another matter: its cause is said again.
+    pub(crate) fn forget(&mut self) {
+        self.said = None;
+    }
+}
+
+/// What is said of a turn that was completed without a last message.
+pub(crate) const NO_FINAL_MESSAGE: &str =
+    "the model's calls were run, but it ended the turn without a final message";
+
+/// The tokens used, as far as they are known.
+pub(crate) fn tokens(body: &TurnFinished) -> String {
+    let answers = match body.uncounted {
+        1 => "1 answer".to_owned(),
+        more => format!("{more} answers"),
+    };
+    match (body.usage, body.uncounted) {
+        (usage, 0) => format!("tokens used: {}", grouped(usage.unwrap_or_default().blended())),
+        (Some(usage), _) => format!(
+            "tokens used: at least {} (the provider gave no figures for {answers})",
+            grouped(usage.blended())
+        ),
+        (None, _) => "tokens used: unknown (the provider gave no figures)".to_owned(),
+    }
+}
+
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }

@@ -1,10 +1,11 @@
 //! What a conversation is told.
 
 use crate::{Appended, ReplayError, ReplayLine, StorageFault};
+use std::time::Duration;
 use troupe_kit::{Exit, Reply};
 use troupe_types::{
     ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, HostDecided, Item,
-    PlanUpdated, ProcessEnded, RequestId, Submission, TurnId, Usage,
+    PlanUpdated, ProcessEnded, RequestId, RetryCause, Submission, TurnId, Usage,
 };
 
 /// What the conversation is told.
@@ -103,10 +104,16 @@ pub enum StreamFact {
         /// The item.
         item: Box<Item>,
     },
-    /// An attempt failed and is tried again after a wait. Nothing had been completed.
+    /// The request is sent again after a wait. Nothing of it had been completed.
     Retrying {
-        /// What to tell the user.
-        text: String,
+        /// Why.
+        cause: RetryCause,
+        /// Which retry of the turn this is, from 1.
+        retry: u32,
+        /// How many there may be.
+        most: u32,
+        /// How long is waited.
+        wait: Duration,
     },
     /// The answer is complete.
     Completed {
@@ -121,6 +128,8 @@ pub enum StreamFact {
     Cut {
         /// Why.
         reason: String,
+        /// How long to wait before the next request.
+        wait: Duration,
         /// Attempts that were broken off, this one included.
         retries: u32,
     },

@@ -16,7 +16,7 @@ mod tool;
 
 pub use conversation::{ConversationMessage, Gathered, StreamFact, ToolFact};
 pub use egress::{EgressMessage, Way};
-pub use orders::{Crew, Opener, StreamOrder, ToolOrder};
+pub use orders::{Crew, Cut, Opener, StreamOrder, ToolOrder};
 pub use policy::{PolicyMessage, Question, Verdict};
 pub use recorder::{
     Appended, Durability, FaultKind, Notify, RecorderMessage, Replay, ReplayError, ReplayLine,

@@ -1,9 +1,18 @@
 //! What a conversation orders when it needs a stream or a tool exec. The tree fills in the rest.
 
 use crate::{BackgroundProcess, ConversationMessage, StreamMessage, ToolMessage};
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
 use troupe_kit::{ChildSpec, Mailbox};
 use troupe_types::{CallItem, ModelRequest, SessionId, SessionSettings};
+
+/// How a request broke off.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// Why.
+    pub reason: String,
+    /// How long to wait before the next one, where that is decided.
+    pub wait: Option<Duration>,
+}
 
 /// A model stream to be started.
 pub struct StreamOrder {
@@ -11,10 +20,11 @@ pub struct StreamOrder {
     pub request: ModelRequest,
     /// The session's settings.
     pub settings: Arc<SessionSettings>,
-    /// How many broken attempts the turn has seen: the next one waits accordingly.
-    pub attempt: u32,
-    /// How many more attempts the turn allows.
-    pub retries_left: u32,
+    /// How the request before this one broke off, if this one takes it up again: it waits first.
+    pub after_cut: Option<Cut>,
+    /// How many retries there were since the last complete answer, this one included if it takes
+    /// a broken answer up again.
+    pub retries: u32,
     /// Who is told.
     pub conversation: Mailbox<ConversationMessage>,
 }

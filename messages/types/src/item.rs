@@ -144,6 +144,27 @@ pub struct AssistantItem {
     pub cut: bool,
 }
 
+impl AssistantItem {
+    /// Whether a reader would see anything: white space, control and zero-width characters alone
+    /// say nothing.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        says_something(&self.text)
+    }
+}
+
+/// Whether a reader would see anything of this text.
+#[must_use]
+pub fn says_something(text: &str) -> bool {
+    text.chars().any(|c| !c.is_whitespace() && !c.is_control() && !is_invisible(c))
+}
+
+/// Characters of no width that are neither white space nor control characters to Unicode.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// What the model thought.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasoningItem {

@@ -17,6 +17,7 @@ mod outcome;
 mod record;
 mod result;
 mod settings;
+mod span;
 mod usage;
 
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub use event::{Event, Progress};
 pub use ids::{CallId, IdError, OpId, RequestId, SessionId, TurnId};
 pub use item::{
     AssistantItem, CallInput, CallItem, Content, ContextItem, ContextKind, Item, Opaque,
-    OpaqueItem, OutputItem, ReasoningItem, Role, SummaryItem, UserItem, Wire,
+    OpaqueItem, OutputItem, ReasoningItem, Role, SummaryItem, UserItem, Wire, says_something,
 };
 pub use model::{ModelEvent, ModelRequest, ToolKind, ToolSpec, Traits};
 pub use op::{Op, Submission};
@@ -37,11 +38,13 @@ pub use record::{
     ApprovalAnswered, ApprovalAsked, CallDetail, CallFinished, CallRequested, CallStarted, Channel,
     Checkpoint, Compacted, FORMAT, FileChangeKind, FileChanged, HostDecided, ItemAdded,
     ItemCompleted, Level, Line, LineError, Mended, Notice, OpAccepted, PlanStep, PlanUpdated,
-    ProcessEnded, Record, RequestFinished, RequestOutcome, RequestStarted, SandboxWeaker,
-    SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished, TurnStarted,
+    ProcessEnded, Record, RequestFinished, RequestOutcome, RequestRetried, RequestStarted,
+    RetryCause, SandboxWeaker, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished,
+    TurnStarted,
 };
 pub use result::{CallResult, CommandEnd, CommandResult, Kept, Printed, RefusedHost};
 pub use settings::{
     CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
 };
+pub use span::Span;
 pub use usage::Usage;

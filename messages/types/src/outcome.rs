@@ -61,6 +61,8 @@ pub enum ErrorClass {
     InvalidRequest,
     /// The provider reports an error of its own.
     Server,
+    /// The model ended its answer and said nothing.
+    NoAnswer,
     /// The log cannot be written or read.
     Storage,
     /// A process could not be started, or the sandbox cannot hold it.

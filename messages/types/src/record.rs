@@ -248,6 +248,8 @@ records! {
     PlanUpdated,
     /// A request to the model ended.
     RequestFinished,
+    /// A request will be sent again after a wait.
+    RequestRetried,
     /// Something the user should know.
     Notice,
     /// Commands are held less firmly than the session's mode promises.
@@ -588,6 +590,9 @@ pub enum RequestOutcome {
     Cut {
         /// Why.
         reason: String,
+        /// How long is waited before the new request, in milliseconds, where that is decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wait_ms: Option<u64>,
     },
     /// It cannot be had.
     Failed(Failure),
@@ -613,13 +618,41 @@ pub struct RequestFinished {
     pub retries: u32,
 }
 
+/// Why a request is sent again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RetryCause {
+    /// The attempt failed before anything was completed. The parts of its text so far are void.
+    Failed(Failure),
+    /// The request before it broke off; what had arrived counts.
+    Cut {
+        /// Why.
+        reason: String,
+    },
+    /// The answer was complete and held neither text nor a call.
+    Silent,
+}
+
+/// Body of [`Record::RequestRetried`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRetried {
+    /// The request: the one that is sent again, or, after a complete answer without a word, the
+    /// one that had it.
+    pub request: RequestId,
+    /// Why.
+    pub cause: RetryCause,
+    /// Which retry this is, from 1.
+    pub retry: u32,
+    /// How many there may be.
+    pub most: u32,
+    /// How long is waited before it, in milliseconds.
+    pub wait_ms: u64,
+}
+
 /// How much a notice matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Passing: the open request is tried again from its beginning. The parts of its text so far
-    /// are void.
-    Retry,
     /// Worth knowing.
     Warning,
     /// Something went wrong.
@@ -656,8 +689,16 @@ pub struct TurnFinished {
     pub turn: TurnId,
     /// How it ended.
     pub result: Outcome,
-    /// Tokens of the whole session so far.
-    pub usage: Usage,
+    /// It was completed by its calls: the model ended it without a word.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_final_message: bool,
+    /// Tokens of the whole session so far; `None` while the provider has told none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Answers of the session, whole or in part, whose tokens the provider did not tell: the
+    /// session used more than `usage`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uncounted: u32,
 }
 
 /// Body of [`Record::Checkpoint`]: enough to rebuild the state without the lines before it.

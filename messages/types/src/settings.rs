@@ -2,7 +2,7 @@
 
 use crate::ApprovalPolicy;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// How far a command may reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +142,17 @@ pub struct SessionSettings {
     pub turn_timeout_ms: Option<u64>,
     /// How often a broken stream is taken up again within one turn.
     pub stream_retries: u32,
+    /// The longest wait before a retry, in milliseconds; see [`SessionSettings::max_retry_wait`].
+    pub max_retry_wait_ms: Option<u64>,
     /// Use a login shell (slow: it reads start-up files at every step).
     pub login_shell: bool,
+}
+
+impl SessionSettings {
+    /// The longest wait before a retry: five minutes unless set. A server that asks for more ends
+    /// the turn.
+    #[must_use]
+    pub fn max_retry_wait(&self) -> Duration {
+        self.max_retry_wait_ms.map_or(Duration::from_secs(300), Duration::from_millis)
+    }
 }

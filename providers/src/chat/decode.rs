@@ -13,13 +13,14 @@ use crate::{
     events::{Decode, Events, Flow},
     failure::{self, ServerError},
     json,
-    responses::decode::stopped,
+    responses::decode::{silent_limit, stopped},
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 use troupe_types::{
     AssistantItem, ErrorClass, Item, ModelEvent, Opaque, OpaqueItem, ReasoningItem, Usage, Wire,
+    says_something,
 };
 
 #[derive(Deserialize)]
@@ -230,12 +231,17 @@ impl Decoder {
     fn complete(&mut self, out: &mut Events) -> Result<Flow, ModelError> {
         let reason = self.finish.take().unwrap_or_default();
         let stopped_early = matches!(reason.as_str(), "length" | "max_tokens" | "content_filter");
-        let said = self.text.is_some();
+        let said = self.text.as_ref().is_some_and(|grown| says_something(&grown.text));
         self.close_texts(stopped_early, out);
         match reason.as_str() {
             // What was said stands, marked as cut.
-            "length" | "max_tokens" if said && self.calls.finish(&self.custom).is_empty() => {
-                return Ok(Flow::Done(ModelEvent::Completed { usage: self.usage, end_turn: None }));
+            "length" | "max_tokens" if self.calls.finish(&self.custom).is_empty() => {
+                return if said {
+                    let usage = self.usage;
+                    Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }))
+                } else {
+                    Err(silent_limit(&self.endpoint))
+                };
             }
             // A call that was cut must not run.
             _ if stopped_early => return Err(stopped(&self.endpoint, &reason)),

@@ -1,6 +1,8 @@
 //! What a server says about an error, in any of the shapes servers use.
 
-use serde_json::Value;
+use super::retry_after;
+use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// Text kept of a body that has no known shape, in bytes.
 const MAX_TEXT: usize = 1000;
@@ -14,6 +16,8 @@ pub(crate) struct ServerError {
     pub(crate) codes: String,
     /// When a used-up quota is renewed, in seconds since 1970.
     pub(crate) resets_at: Option<u64>,
+    /// The wait it names in a member of its own.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl ServerError {
@@ -58,6 +62,7 @@ impl ServerError {
                     }
                 }
                 self.resets_at = self.resets_at.or(fields.get("resets_at").and_then(Value::as_u64));
+                self.retry_after = self.retry_after.or_else(|| named_wait(fields));
                 for name in ["error", "errors", "message", "detail", "msg", "error_description"] {
                     if let Some(inner) = fields.get(name).filter(|_| depth < 4) {
                         self.read(inner, depth + 1);
@@ -85,6 +90,19 @@ impl ServerError {
         }
         self.codes.push_str(code);
     }
+}
+
+/// The wait in `retry_after` (seconds), `retry_after_ms`, or Google's `RetryInfo` among the details.
+fn named_wait(fields: &Map<String, Value>) -> Option<Duration> {
+    let number = |name: &str| fields.get(name).and_then(Value::as_f64);
+    let delay = |detail: &Value| {
+        detail.get("retryDelay").and_then(Value::as_str).and_then(retry_after::span)
+    };
+    number("retry_after_ms")
+        .map(|ms| ms / 1000.0)
+        .or_else(|| number("retry_after"))
+        .and_then(retry_after::seconds)
+        .or_else(|| fields.get("details").and_then(Value::as_array)?.iter().find_map(delay))
 }
 
 /// A body that is no JSON: its text, or the title of a page.

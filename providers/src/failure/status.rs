@@ -35,6 +35,39 @@ const WINDOW_WORDS: [&str; 8] = [
     "prompt is too long",
     "exceeds the context",
 ];
+const MODEL_CODES: [&str; 6] = [
+    "model_not_found",
+    "model_not_available",
+    "model_not_supported",
+    "unknown_model",
+    "invalid_model",
+    "deploymentnotfound",
+];
+/// With the word `model`, said by a server that knows its models but not this one.
+const MODEL_WORDS: [&str; 9] = [
+    "not found",
+    "not exist",
+    "not a valid model",
+    "invalid model",
+    "unknown model",
+    "no such model",
+    "model is not available",
+    "unable to access model",
+    "not have access to",
+];
+/// What no later attempt will change, also where the server calls it its own failure.
+const PERMANENT_CODES: [&str; 5] = [
+    "invalid_request_error",
+    "not_supported_error",
+    "not_found_error",
+    "unsupported",
+    "not_implemented",
+];
+const PERMANENT_WORDS: [&str; 4] =
+    ["not supported", "unsupported", "does not support", "not implemented"];
+/// Attempts after a failure with status 500 while the server answers the same: some pass, but one
+/// that stays is no overload, which has statuses of its own.
+const SAME_500: u32 = 2;
 const IMAGE_WORDS: [&str; 3] =
     ["does not represent a valid image", "invalid image", "could not process image"];
 
@@ -90,24 +123,33 @@ fn by_status(
     } else {
         format!("{name}: {} ({status})", said.message)
     };
+    let after = after.or_else(|| named_wait(said));
     let wait = after.map_or(Retry::Backoff, Retry::After);
     match status.as_u16() {
+        400 | 403 | 404 | 422 if is_model(said) => model_not_found(status.as_u16() == 403, text),
         401 | 403 => ModelError::never(ErrorClass::Auth, unauthorised(endpoint, &text)),
         402 => ModelError::never(ErrorClass::Quota, text),
         429 if said.has_code(&QUOTA) => {
             ModelError::never(ErrorClass::Quota, with_reset(text, said.resets_at))
         }
-        429 => {
-            let wait = after.or_else(|| retry_after::from_text(&said.message));
-            ModelError::new(ErrorClass::RateLimit, wait.map_or(Retry::Backoff, Retry::After), text)
-        }
+        429 => ModelError::new(ErrorClass::RateLimit, wait, text),
         408 | 409 | 425 => ModelError::new(ErrorClass::Server, wait, text),
         // llama.cpp and some gateways report an overlong prompt as their own failure.
         _ if is_window(said) => ModelError::never(ErrorClass::ContextWindow, text),
+        501 | 505 => ModelError::never(ErrorClass::InvalidRequest, text),
+        500 if is_permanent(said) => ModelError::never(ErrorClass::InvalidRequest, text),
+        500 if after.is_none() => {
+            ModelError::new(ErrorClass::Server, Retry::Doubtful { most: SAME_500 }, text)
+        }
         500.. => ModelError::new(ErrorClass::Server, wait, text),
         404 | 405 => ModelError::never(ErrorClass::InvalidRequest, not_found(endpoint, text, html)),
         _ => ModelError::never(ErrorClass::InvalidRequest, with_image_hint(text)),
     }
+}
+
+/// The wait that the body names, in a member of its own or in words.
+fn named_wait(said: &ServerError) -> Option<Duration> {
+    said.retry_after.or_else(|| retry_after::from_text(&said.message))
 }
 
 fn unauthorised(endpoint: &Endpoint, text: &str) -> String {
@@ -139,6 +181,28 @@ fn not_found(endpoint: &Endpoint, text: String, html: bool) -> String {
     } else {
         text
     }
+}
+
+/// The server does not have the model, or not for this key.
+fn model_not_found(refused: bool, text: String) -> ModelError {
+    let class = if refused { ErrorClass::Auth } else { ErrorClass::InvalidRequest };
+    let text = format!(
+        "{text}; is the model's name right for this server? Name another with `-m` or the setting \
+         `model`"
+    );
+    ModelError::never(class, text)
+}
+
+fn is_model(said: &ServerError) -> bool {
+    let text = said.message.to_ascii_lowercase();
+    let words = text.contains("model") && MODEL_WORDS.iter().any(|words| text.contains(words));
+    let claude = said.has_code(&["not_found_error"]) && text.starts_with("model:");
+    !is_window(said) && (said.has_code(&MODEL_CODES) || words || claude)
+}
+
+fn is_permanent(said: &ServerError) -> bool {
+    let text = said.message.to_ascii_lowercase();
+    said.has_code(&PERMANENT_CODES) || PERMANENT_WORDS.iter().any(|words| text.contains(words))
 }
 
 fn with_image_hint(text: String) -> String {
@@ -179,6 +243,7 @@ fn by_code(endpoint: &Endpoint, said: &ServerError, text: String) -> ModelError 
     const AUTH: [&str; 5] =
         ["401", "403", "invalid_api_key", "authentication_error", "permission_error"];
     const LIMIT: [&str; 3] = ["rate_limit_exceeded", "rate_limit_error", "429"];
+    let wait = named_wait(said).map_or(Retry::Backoff, Retry::After);
     if said.has_code(&QUOTA) || said.has_code(&["402"]) {
         ModelError::never(ErrorClass::Quota, with_reset(text, said.resets_at))
     } else if is_window(said) {
@@ -186,13 +251,16 @@ fn by_code(endpoint: &Endpoint, said: &ServerError, text: String) -> ModelError 
     } else if said.has_code(&INVALID) {
         ModelError::never(ErrorClass::InvalidRequest, text)
     } else if said.has_code(&LIMIT) {
-        let wait = retry_after::from_text(&said.message).map_or(Retry::Backoff, Retry::After);
         ModelError::new(ErrorClass::RateLimit, wait, text)
+    } else if said.has_code(&MODEL_CODES) || (said.has_code(&REFUSED) && is_model(said)) {
+        model_not_found(false, text)
     } else if said.has_code(&AUTH) {
         ModelError::never(ErrorClass::Auth, unauthorised(endpoint, &text))
     } else if said.has_code(&REFUSED) {
         ModelError::never(ErrorClass::InvalidRequest, with_image_hint(text))
+    } else if said.has_code(&["500"]) && is_permanent(said) {
+        ModelError::never(ErrorClass::InvalidRequest, text)
     } else {
-        ModelError::backoff(ErrorClass::Server, text)
+        ModelError::new(ErrorClass::Server, wait, text)
     }
 }

@@ -23,12 +23,60 @@ fn a_wait_is_read_from_seconds_milliseconds_and_dates() {
         ("retry-after", "soon", None),
         ("retry-after", "Wed, 01 Nix 2028 00:00:05 GMT", None),
         ("retry-after", "NaN", None),
-        ("retry-after", "1e300", None),
+        ("retry-after", "", None),
+        ("retry-after", "-1e300", Some(0.0)),
+        ("retry-after-ms", "-5", Some(0.0)),
+        ("retry-after-ms", "NaN", None),
+        ("retry-after", "Mon, 01 Jan 0001 00:00:00 GMT", None),
+        ("ratelimit-reset", "30", Some(30.0)),
+        ("x-ratelimit-reset", "1835481650", Some(60.0)),
+        ("x-ratelimit-reset", "1835481650000", Some(60.0)),
+        ("x-ratelimit-reset", "1700000000", Some(0.0)),
+        ("x-ratelimit-reset", "6m0s", Some(360.0)),
+        // Which limit was reached is not said.
+        ("x-ratelimit-reset-tokens", "6m0s", None),
     ];
     for (name, value, expected) in cases {
         let found = retry_after::from_headers(&headers(name, value), now);
         assert_eq!(found, expected.map(Duration::from_secs_f64), "{name}: {value}");
     }
+}
+
+#[test]
+fn a_wait_beyond_every_clock_is_the_longest_there_is() {
+    for (name, value) in [
+        ("retry-after", "1e300"),
+        ("retry-after", "1e999"),
+        ("retry-after", "99999999999999999999999999999999"),
+        ("retry-after-ms", "1e300"),
+        ("x-ratelimit-reset", "99999999999999999999999999999999h"),
+    ] {
+        let found = retry_after::from_headers(&headers(name, value), UNIX_EPOCH);
+        assert_eq!(found, Some(Duration::MAX), "{name}: {value}");
+    }
+}
+
+#[test]
+fn of_several_limits_the_ones_that_were_reached_count() {
+    let map =
+        |pairs: &[(&'static str, &'static str)]| {
+            HeaderMap::from_iter(pairs.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            }))
+        };
+    let wait = |pairs: &[_]| retry_after::from_headers(&map(pairs), UNIX_EPOCH);
+    let requests = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "20s")];
+    let tokens = [("x-ratelimit-remaining-tokens", "40"), ("x-ratelimit-reset-tokens", "6m0s")];
+    assert_eq!(wait(&[requests, tokens].concat()), Some(Duration::from_secs(20)));
+    assert_eq!(wait(&tokens), None);
+    let both = [&requests[..], &[("x-ratelimit-remaining-tokens", "0"), tokens[1]]].concat();
+    assert_eq!(wait(&both), Some(Duration::from_secs(360)));
+    // What is said of the retry itself comes first; what is garbage there does not hide the rest.
+    assert_eq!(wait(&[&both[..], &[("retry-after", "3")]].concat()), Some(Duration::from_secs(3)));
+    assert_eq!(
+        wait(&[("retry-after-ms", "soon"), ("retry-after", "3")]),
+        Some(Duration::from_secs(3))
+    );
 }
 
 #[test]
@@ -38,7 +86,12 @@ fn a_wait_is_read_from_words() {
         ("Rate limit. Try Again In 28ms", Some(0.028)),
         ("try again in 3 seconds", Some(3.0)),
         ("try again in 2 minutes", Some(120.0)),
+        ("try again in 1h2m3s", Some(3723.0)),
+        ("try again in 6m0s.", Some(360.0)),
+        ("Please retry in 34.5s.", Some(34.5)),
+        ("retry after 2 days", Some(172_800.0)),
         ("try again in a while", None),
+        ("try again in 5 parsecs", None),
         ("nothing", None),
     ];
     for (text, expected) in cases {
@@ -72,4 +125,37 @@ fn the_text_of_an_error_is_found_in_every_shape() {
     }
     let long = ServerError::from_body("ä".repeat(4000).as_bytes());
     assert!(long.message.len() < 1100);
+}
+
+#[test]
+fn unknown_names_are_told_from_other_trouble() {
+    for (cause, unknown) in [
+        ("dns error: failed to lookup address information: Name or service not known", true),
+        ("failed to lookup address information: Name does not resolve", true),
+        ("failed to lookup address information: Temporary failure in name resolution", false),
+        ("tcp connect error: Connection refused (os error 111)", false),
+    ] {
+        assert_eq!(super::is_unknown_name(cause), unknown, "{cause}");
+    }
+}
+
+#[test]
+fn only_what_is_near_can_be_started() {
+    for (url, near) in [
+        ("http://127.0.0.1:8080", true),
+        ("http://[::1]:8080", true),
+        ("http://localhost:8080", true),
+        ("http://192.168.1.7:8080", true),
+        ("http://10.0.0.1", true),
+        ("http://[fd00::1]:1", true),
+        ("http://ollama:11434", true),
+        ("http://box.local:11434", true),
+        ("http://host.docker.internal:11434", true),
+        ("https://api.openai.com/v1", false),
+        ("http://8.8.8.8", false),
+        ("http://[2606:4700::1]", false),
+        ("http://localhost.example.com", false),
+    ] {
+        assert_eq!(super::is_near(&reqwest::Url::parse(url).unwrap()), near, "{url}");
+    }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 use troupe_types::{
     AssistantItem, CallId, CallInput, CallItem, ErrorClass, Item, ModelEvent, Opaque, OpaqueItem,
-    ReasoningItem, Usage, Wire,
+    ReasoningItem, Usage, Wire, says_something,
 };
 
 /// The members of all events that matter; others are passed over unread.
@@ -76,6 +76,12 @@ struct WireItem<'a> {
     summary: Option<&'a RawValue>,
 }
 
+impl WireItem<'_> {
+    fn is_call(&self) -> bool {
+        matches!(&*self.kind, "function_call" | "custom_tool_call")
+    }
+}
+
 #[derive(Deserialize)]
 struct Part<'a> {
     #[serde(borrow, default)]
@@ -119,6 +125,10 @@ pub(crate) struct Decoder {
     /// Texts whose item is not complete, in case the server never completes it.
     open: BTreeMap<u32, String>,
     summary_begun: HashSet<u32>,
+    /// A complete item said something.
+    said: bool,
+    /// A call has begun.
+    called: bool,
     understood: bool,
 }
 
@@ -131,6 +141,8 @@ impl Decoder {
             done: 0,
             open: BTreeMap::new(),
             summary_begun: HashSet::new(),
+            said: false,
+            called: false,
             understood: false,
         }
     }
@@ -159,6 +171,8 @@ impl Decoder {
             }
             "response.output_item.added" => {
                 self.active = event.output_index.unwrap_or(self.done);
+                let item = event.item.and_then(read::<WireItem<'_>>);
+                self.called |= item.is_some_and(|item| item.is_call());
             }
             "response.output_item.done" => {
                 if let Some(raw) = event.item {
@@ -195,9 +209,14 @@ impl Decoder {
         let item = match &*item.kind {
             "message" => message(&item, streamed),
             "reasoning" => reasoning(&item, raw),
-            "function_call" | "custom_tool_call" => self.call(&item),
+            _ if item.is_call() => self.call(&item),
             kind => opaque(kind, raw),
         };
+        match &item {
+            Item::Assistant(item) => self.said |= item.says_something(),
+            Item::Call(_) => self.called = true,
+            _ => {}
+        }
         self.done = self.done.max(index + 1);
         self.active = self.done;
         out.done(index, item);
@@ -277,7 +296,7 @@ impl Decoder {
                 self.item(index, raw, out);
             }
         }
-        let said = self.done > 0 || self.open.values().any(|text| !text.is_empty());
+        let said = self.said || self.open.values().any(|text| says_something(text));
         self.close_open(out, true);
         let details = response.and_then(|response| response.incomplete_details);
         let reason = details.and_then(read::<Details<'_>>).map(|details| details.reason);
@@ -288,8 +307,22 @@ impl Decoder {
             let usage = usage.and_then(read::<WireUsage>).map(usage_of);
             return Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }));
         }
+        let call = |raw: &&RawValue| read::<WireItem<'_>>(raw).is_some_and(|item| item.is_call());
+        if limit && !self.called && !output.iter().any(call) {
+            return Err(silent_limit(&self.endpoint));
+        }
         Err(stopped(&self.endpoint, reason))
     }
+}
+
+/// The error of an answer that reached a limit of tokens before its first word, in thoughts or
+/// nothing at all. Asking again would end in the same way.
+pub(crate) fn silent_limit(endpoint: &Endpoint) -> ModelError {
+    let text = format!(
+        "{}: the answer reached the limit of output tokens or of the model's window before its first word; raise the limit (`model_max_output_tokens`, or the server's own), or let the model think less (`model_reasoning_effort`)",
+        endpoint.name
+    );
+    ModelError::never(ErrorClass::NoAnswer, text)
 }
 
 /// The error of an answer that a rule of the provider stopped.

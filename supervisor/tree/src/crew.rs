@@ -35,8 +35,10 @@ impl Crew for SessionCrew {
         let args = troupe_model_stream::Args {
             provider: Arc::clone(&self.provider),
             request: order.request,
-            attempt: order.attempt,
-            retries_left: order.retries_left,
+            after_cut: order.after_cut,
+            retries: order.retries,
+            max_retries: order.settings.stream_retries,
+            max_wait: order.settings.max_retry_wait(),
             conversation: order.conversation,
         };
         let spec = ChildSpec::of::<ModelStream>(name, &mailbox, args)

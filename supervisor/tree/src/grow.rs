@@ -167,7 +167,13 @@ impl Log {
     }
 
     fn end(&mut self, turn: TurnId) -> io::Result<()> {
-        self.write(TurnFinished { turn, result: Outcome::Completed, usage: Usage::default() })?;
+        self.write(TurnFinished {
+            turn,
+            result: Outcome::Completed,
+            no_final_message: false,
+            usage: Some(Usage::default()),
+            uncounted: 0,
+        })?;
         self.fold.forget_items();
         // One before the compaction would carry the place of every item so far.
         if self.compacted

@@ -8,7 +8,7 @@ use troupe_messages::{
     Appended, ConversationMessage, FaultKind, RecorderMessage, Replay, ReplayLine, StorageFault,
     ToolMessage,
 };
-use troupe_types::{Content, Item, Line, Outcome, Record, RequestOutcome};
+use troupe_types::{Content, Item, Line, Outcome, Record, RequestOutcome, RetryCause};
 
 pub struct Log {
     lines: watch::Sender<Vec<Line>>,
@@ -89,6 +89,19 @@ fn essence(record: &Record) -> Option<String> {
             RequestOutcome::Completed => "answered".to_owned(),
             other => format!("{other:?}"),
         },
+        Record::RequestRetried(body) => format!(
+            "again {}/{}: {}",
+            body.retry,
+            body.most,
+            match &body.cause {
+                RetryCause::Silent => "it said nothing",
+                RetryCause::Cut { reason } => reason,
+                RetryCause::Failed(failure) => &failure.message,
+            }
+        ),
+        Record::TurnFinished(body) if body.no_final_message => {
+            format!("turn {} without a final message", outcome(&body.result))
+        }
         Record::TurnFinished(body) => format!("turn {}", outcome(&body.result)),
         Record::Notice(body) => format!("notice: {}", body.text),
         Record::TextPart(_) | Record::Checkpoint(_) => return None,

@@ -15,7 +15,7 @@ mod stream;
 mod tool;
 
 pub use log::Log;
-pub use stream::{Beat, answer, call, calls, cut, outputs, says};
+pub use stream::{Beat, answer, call, calls, cut, nothing, only, outputs, says};
 
 use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},

@@ -1,7 +1,10 @@
 //! A model stream that plays what the script answers.
 
 use super::Stage;
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{ConversationMessage, StreamFact, StreamMessage};
 use troupe_types::{
@@ -40,6 +43,16 @@ pub fn answer(text: &str) -> Vec<Beat> {
     let mut beats = says(0, text);
     beats.push(Beat::End(10));
     beats
+}
+
+/// One complete item, and the end.
+pub fn only(item: Item) -> Vec<Beat> {
+    vec![Beat::Item(0, Box::new(item)), Beat::End(10)]
+}
+
+/// A complete answer that holds nothing.
+pub fn nothing() -> Vec<Beat> {
+    vec![Beat::End(10)]
 }
 
 pub fn call(index: u32, tool: &str, wire_id: &str) -> Beat {
@@ -108,7 +121,11 @@ impl Role for Stream {
                         end_turn: None,
                         retries: 0,
                     },
-                    Beat::Cut => StreamFact::Cut { reason: "it broke".to_owned(), retries: 1 },
+                    Beat::Cut => StreamFact::Cut {
+                        reason: "it broke".to_owned(),
+                        wait: Duration::ZERO,
+                        retries: 1,
+                    },
                     Beat::Hang => std::future::pending().await,
                     Beat::Panic => panic!("the stream's actor fails"),
                 };

@@ -66,7 +66,7 @@ fn every_outcome() {
     let results = holds_all!(results(), RequestOutcome: Completed Cut Failed Cancelled);
     let classes = holds_all!(
         classes(),
-        ErrorClass: Config Auth Network RateLimit Quota ContextWindow InvalidRequest Server Storage
+        ErrorClass: Config Auth Network RateLimit Quota ContextWindow InvalidRequest Server NoAnswer Storage
             Sandbox Denied Tool Timeout Internal
     );
     insta::assert_snapshot!(format!("{outcomes}\n{results}\n{classes}"));
@@ -178,4 +178,40 @@ fn ids_sort_by_age_and_say_what_they_are() {
     assert_eq!(text.parse::<SessionId>().unwrap(), session());
     let error = "yesterday".parse::<SessionId>().unwrap_err().to_string();
     assert!(error.contains("`yesterday` is not a session id"), "{error}");
+}
+
+#[test]
+fn lengths_of_time_are_read_at_a_glance() {
+    use std::time::Duration;
+    for (ms, text) in [
+        (0, "0 s"),
+        (1, "0.1 s"),
+        (184, "0.2 s"),
+        (1_000, "1 s"),
+        (3_170, "3.2 s"),
+        (9_950, "10 s"),
+        (30_000, "30 s"),
+        (59_100, "1 min"),
+        (65_000, "1 min 5 s"),
+        (300_000, "5 min"),
+        (300_001, "5 min 1 s"),
+        (3_600_000, "1 h"),
+        (86_400_000, "24 h"),
+        (172_800_000, "2 days"),
+        (180_000_000, "2 days 2 h"),
+        (40_000_000_000, "more than a year"),
+    ] {
+        assert_eq!(Span(Duration::from_millis(ms)).to_string(), text, "{ms}");
+    }
+    assert_eq!(Span(Duration::MAX).to_string(), "more than a year");
+}
+
+#[test]
+fn what_nobody_can_see_says_nothing() {
+    for text in ["", " ", "\n\t", "\u{a0}", "\u{200b}", "\u{feff}\u{2060}", "\u{1b}\0"] {
+        assert!(!says_something(text), "{text:?}");
+    }
+    for text in ["x", " . ", "\u{1f44d}", "\u{200b}x", "字"] {
+        assert!(says_something(text), "{text:?}");
+    }
 }

@@ -196,7 +196,7 @@ fn finished() -> impl Strategy<Value = Record> {
             CallFinished { call, outcome, result, detail, took_ms }.into()
         },
     );
-    let cut = text().prop_map(|reason| RequestOutcome::Cut { reason });
+    let cut = text().prop_map(|reason| RequestOutcome::Cut { reason, wait_ms: None });
     let request = (
         request(),
         prop_oneof![one_of(samples::results()), cut],

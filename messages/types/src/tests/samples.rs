@@ -92,6 +92,7 @@ pub(super) fn classes() -> Vec<ErrorClass> {
         ContextWindow,
         InvalidRequest,
         Server,
+        NoAnswer,
         Storage,
         Sandbox,
         Denied,
@@ -196,7 +197,8 @@ pub(super) fn command_results() -> Vec<CallResult> {
 pub(super) fn results() -> Vec<RequestOutcome> {
     vec![
         RequestOutcome::Completed,
-        RequestOutcome::Cut { reason: "the connection broke".into() },
+        RequestOutcome::Cut { reason: "the connection broke".into(), wait_ms: None },
+        RequestOutcome::Cut { reason: "the server is busy".into(), wait_ms: Some(1500) },
         RequestOutcome::Failed(Failure { class: ErrorClass::Auth, message: "no key".into() }),
         RequestOutcome::Cancelled,
     ]
@@ -265,6 +267,7 @@ pub(super) fn settings() -> SessionSettings {
         compact_prompt: Some("Summarise.".into()),
         turn_timeout_ms: Some(60_000),
         stream_retries: 5,
+        max_retry_wait_ms: Some(300_000),
         login_shell: true,
     }
 }
@@ -381,16 +384,32 @@ fn endings() -> Vec<Record> {
         retries: 2,
     };
     let plain = RequestFinished { usage: None, end_turn: None, retries: 0, ..finished.clone() };
+    let retried = |cause| {
+        RequestRetried { request: request(), cause, retry: 2, most: 5, wait_ms: 400 }.into()
+    };
+    let ended = TurnFinished {
+        turn: turn(),
+        result: Outcome::Completed,
+        no_final_message: false,
+        usage: Some(usage()),
+        uncounted: 0,
+    };
     let notice = |level| Notice { level, text: "the server is busy".into() };
     vec![
         finished.into(),
         plain.into(),
-        notice(Level::Retry).into(),
+        retried(RetryCause::Failed(Failure {
+            class: ErrorClass::Server,
+            message: "it is busy".into(),
+        })),
+        retried(RetryCause::Cut { reason: "the connection broke".into() }),
+        retried(RetryCause::Silent),
         notice(Level::Warning).into(),
         notice(Level::Error).into(),
         SandboxWeaker { ways: vec!["the network is not held".into()] }.into(),
         Compacted { replacement: vec![items().remove(9)] }.into(),
-        TurnFinished { turn: turn(), result: Outcome::Completed, usage: usage() }.into(),
+        ended.clone().into(),
+        TurnFinished { no_final_message: true, usage: None, uncounted: 2, ..ended }.into(),
         Checkpoint { context: vec![0, 120, 7], state: "{}".into() }.into(),
         Mended { bytes: 17, kept_in: "session.torn".into() }.into(),
     ]
