@@ -30,7 +30,10 @@ pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error)
             ),
         );
     }
-    let cause = endpoint.redact(&causes(&error.without_url()));
+    // What the layers above say of a connection that cannot be made is that it cannot be made.
+    let error = error.without_url();
+    let cause = if error.is_connect() { innermost(&error) } else { causes(&error) };
+    let cause = endpoint.redact(&cause);
     if is_unknown_name(&cause) {
         // The name of a server that has just been set up may still be on its way.
         return ModelError::new(
@@ -49,6 +52,15 @@ pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error)
         "are host and port right, and is there a way to them? The URL is set by"
     };
     ModelError::backoff(ErrorClass::Network, format!("cannot reach {at}: {cause}; {hint} `{key}`"))
+}
+
+/// The text of the last cause.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
 }
 
 /// Whether the resolver answered that there is no such name. The system's resolver has a code for
