@@ -15,8 +15,7 @@ use std::{
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallItem, Channel, CommandEnd, ContextItem, Event,
     FileChangeKind, Item, Level, Outcome, PlanUpdated, ProcessEnded, Progress, Record, RequestId,
-    RequestOutcome,
-    StepStatus, TextPart,
+    RequestOutcome, StepStatus, TextPart,
 };
 
 /// What is shown and how.
