@@ -5,6 +5,7 @@
 
 mod config;
 mod error;
+mod file;
 mod keys;
 mod load;
 mod meant;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use config::{Config, ShellEnvironment, WorkspaceWrite};
 pub use error::{ConfigError, Place};
+pub use file::{MAX_SETTINGS_FILE, Unreadable, read_settings, settings_in};
 pub use load::{LoadOptions, Loaded, SYSTEM_FILE, load};
 pub use near::nearest_name;
 pub use places::{Env, Places};

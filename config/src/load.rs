@@ -3,6 +3,7 @@
 use crate::{
     Config, ConfigError, Places,
     error::Place,
+    file::read_settings,
     near::did_you_mean,
     secrets::shown,
     source::{Leaf, Rules, Source, Warning, read_pair, read_text},
@@ -158,11 +159,12 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
 fn read_file(path: &Path, rules: Rules<'_>) -> Result<Source, ConfigError> {
     let name = path.display().to_string();
     let rules = Rules { folder: path.parent().unwrap_or(path), ..rules };
-    match fs::read_to_string(path) {
-        Ok(text) => read_text(&name, &text, rules),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Source::default()),
+    match read_settings(path) {
+        Ok(Some(text)) => read_text(&name, &text, rules),
+        Ok(None) => Ok(Source::default()),
         Err(error) => {
-            Err(ConfigError::at(Place::named(name), format!("the file cannot be read: {error}")))
+            let place = error.line().map_or_else(|| name.clone(), |line| format!("{name}:{line}"));
+            Err(ConfigError::at(Place::named(place), format!("the file cannot be used: {error}")))
         }
     }
 }
@@ -292,10 +294,16 @@ fn project_folders(cwd: &Path) -> impl Iterator<Item = &Path> {
 fn project_files(cwd: &Path, places: &Places) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = project_folders(cwd)
         .map(|folder| folder.join(".troupe/config.toml"))
-        .filter(|file| *file != places.config_file && file.is_file())
+        .filter(|file| *file != places.config_file && is_there(file))
         .collect();
     files.reverse();
     files
+}
+
+/// Whether something is there, be it of use or not: what a trusted project has must be readable.
+fn is_there(file: &Path) -> bool {
+    let nothing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+    fs::symlink_metadata(file).map_or_else(|error| !nothing.contains(&error.kind()), |_| true)
 }
 
 fn from_environment(

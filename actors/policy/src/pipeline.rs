@@ -9,6 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
+use troupe_config::read_settings;
 use troupe_messages::{Question, Verdict};
 use troupe_shell::{Class, Judgement, Part};
 use troupe_types::{ApprovalPolicy, SandboxSettings};
@@ -74,7 +75,8 @@ pub(crate) type Said = Result<Option<Verdict>, String>;
 type Stage = fn(&Pipeline, &Case, &mut Known) -> Said;
 
 /// The stages, with their names, in their order.
-const STAGES: [(&str, Stage); 5] = [
+const STAGES: [(&str, Stage); 6] = [
+    ("files", stages::files),
     ("requirements", stages::requirements),
     ("rules", stages::rules),
     ("session approvals", stages::session_approvals),
@@ -131,20 +133,16 @@ impl Requirements {
     /// When one of them cannot be used.
     pub fn load(folder: &Path) -> Result<Option<Self>, RuleError> {
         let file = folder.join("requirements.toml");
-        let error = |line, why| RuleError { file: file.clone(), line, why };
         let rules = RuleBook::load(&[folder.join("rules")])?;
-        let text = match std::fs::read_to_string(&file) {
-            Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => {
-                let none = rules.rules().is_empty();
-                return Ok((!none).then(|| Self { rules, ..Self::default() }));
-            }
-            Err(problem) => return Err(error(0, format!("it cannot be read: {problem}"))),
-            Ok(text) => text,
+        let text = read_settings(&file).map_err(|error| RuleError::of(&file, &error))?;
+        let Some(text) = text else {
+            let none = rules.rules().is_empty();
+            return Ok((!none).then(|| Self { rules, ..Self::default() }));
         };
         let read: RequirementsText = toml::from_str(&text).map_err(|problem| {
             let start = problem.span().map_or(0, |span| span.start);
             let line = text.get(..start).unwrap_or("").matches('\n').count() + 1;
-            error(line, problem.message().to_owned())
+            RuleError { file, line: Some(line), why: problem.message().to_owned() }
         })?;
         let RequirementsText { sandbox_modes, approval_policies } = read;
         Ok(Some(Self { sandbox_modes, approval_policies, rules }))
@@ -152,11 +150,22 @@ impl Requirements {
 }
 
 impl Pipeline {
-    /// Why nothing may run, if the rules or the requirements cannot be used.
+    /// Why no action can be allowed: the first file that cannot be used, with its line and what helps.
+    /// Whatever acts asks this before it begins.
     #[must_use]
-    pub fn unusable(&self) -> Option<&RuleError> {
+    pub fn unusable(&self) -> Option<String> {
         let requirements = self.requirements.as_ref().and_then(|read| read.as_ref().err());
-        requirements.or(self.rules.as_ref().and_then(|read| read.as_ref().err()))
+        let rules = self.rules.as_ref().and_then(|read| read.as_ref().err());
+        match (requirements, rules) {
+            (Some(error), _) => Some(format!(
+                "the requirements of this machine cannot be used, so nothing may run: {error} (who \
+                 administers this machine has to correct it)"
+            )),
+            (None, Some(error)) => Some(format!(
+                "the rules cannot be used, so nothing may run until they are corrected: {error}"
+            )),
+            (None, None) => None,
+        }
     }
 
     /// Judges a case. Whatever goes wrong, it is a no.

@@ -11,11 +11,9 @@
 //! ```
 
 use serde::Deserialize;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use toml::Spanned;
+use troupe_config::{Unreadable, read_settings, settings_in};
 use troupe_shell::{Context, Kind, Part, Word, classify_script};
 
 /// What a rule decides.
@@ -63,14 +61,20 @@ pub type Hit<'a> = &'a Ruling;
 
 /// Why rules cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{line}: {why}", file = file.display())]
+#[error("{file}{line}: {why}", file = file.display(), line = line.map_or(String::new(), |line| format!(":{line}")))]
 pub struct RuleError {
-    /// The file.
+    /// The file, or the folder.
     pub file: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
+    /// The line, from 1, where one is meant.
+    pub line: Option<usize>,
     /// What is wrong, and what helps.
     pub why: String,
+}
+
+impl RuleError {
+    pub(crate) fn of(file: &Path, error: &Unreadable) -> Self {
+        Self { file: file.to_owned(), line: error.line(), why: error.to_string() }
+    }
 }
 
 /// All rules that are in force.
@@ -116,30 +120,11 @@ impl RuleBook {
     pub fn load(folders: &[PathBuf]) -> Result<Self, RuleError> {
         let mut book = Self::default();
         for folder in folders {
-            let failed = |error: &io::Error| RuleError {
-                file: folder.clone(),
-                line: 0,
-                why: format!("it cannot be read: {error}"),
-            };
-            let entries = match fs::read_dir(folder) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                entries => entries.map_err(|error| failed(&error))?,
-            };
-            let mut files = Vec::new();
-            for entry in entries {
-                let path = entry.map_err(|error| failed(&error))?.path();
-                if path.extension().is_some_and(|extension| extension == "toml") {
-                    files.push(path);
-                }
-            }
-            files.sort();
+            let files = settings_in(folder).map_err(|error| RuleError::of(folder, &error))?;
             for file in files {
-                let text = fs::read_to_string(&file).map_err(|error| RuleError {
-                    file: file.clone(),
-                    line: 0,
-                    why: format!("it cannot be read: {error}"),
-                })?;
-                book.add(&text, &file)?;
+                // One that has gone meanwhile holds no rule.
+                let text = read_settings(&file).map_err(|error| RuleError::of(&file, &error))?;
+                book.add(text.as_deref().unwrap_or(""), &file)?;
             }
         }
         Ok(book)
@@ -151,7 +136,7 @@ impl RuleBook {
     /// When one of them cannot be used; none is added then.
     pub fn add(&mut self, text: &str, file: &Path) -> Result<(), RuleError> {
         let line_of = |place: usize| text.get(..place).unwrap_or("").matches('\n').count() + 1;
-        let error = |line, why: String| RuleError { file: file.to_owned(), line, why };
+        let error = |line, why: String| RuleError { file: file.to_owned(), line: Some(line), why };
         let read: FileText = toml::from_str(text).map_err(|problem| {
             let line = problem.span().map_or(1, |span| line_of(span.start));
             error(line, problem.message().to_owned())

@@ -13,12 +13,16 @@ use troupe_types::{ApprovalAsk, ApprovalPolicy, SandboxMode};
 /// The pipeline makes another question of it first.
 const UNREAD: &str = "what is typed was not looked at";
 
+/// Whether all that the stages read could be read. It comes first, for every kind of action: what
+/// cannot be read might forbid any of them.
+pub(crate) fn files(pipeline: &Pipeline, _: &Case, _: &mut Known) -> Said {
+    pipeline.unusable().map_or(Ok(None), Err)
+}
+
 /// What the machine's owner requires of every session.
 pub(crate) fn requirements(pipeline: &Pipeline, case: &Case, _: &mut Known) -> Said {
-    let Some(requirements) = &pipeline.requirements else { return Ok(None) };
-    let requirements = requirements.as_ref().map_err(|error| {
-        format!("the requirements of this machine cannot be used, so nothing may run: {error}")
-    })?;
+    // Those that cannot be used have refused it before.
+    let Some(Ok(requirements)) = &pipeline.requirements else { return Ok(None) };
     let mode = case.sandbox.mode;
     if !requirements.sandbox_modes.is_empty() && !requirements.sandbox_modes.contains(&mode) {
         return Err("this machine does not allow the sandbox mode of this session".to_owned());
@@ -37,12 +41,8 @@ pub(crate) fn rules(pipeline: &Pipeline, case: &Case, known: &mut Known) -> Said
     if let Some(Ok(requirements)) = &pipeline.requirements {
         books.push(&requirements.rules);
     }
-    if let Some(rules) = &pipeline.rules {
-        books.push(rules.as_ref().map_err(|error| {
-            format!(
-                "the rules cannot be used, so nothing may run until they are corrected: {error}"
-            )
-        })?);
+    if let Some(Ok(rules)) = &pipeline.rules {
+        books.push(rules);
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let judgement = classify_argv(argv, &Context { cwd, path: &path });

@@ -1,5 +1,6 @@
 use crate::{
-    Case, Decided, Pipeline, Requirements, RuleBook, Where, command_key, import_codex, suggest,
+    Case, Decided, Pipeline, Requirements, RuleBook, RuleError, Where, command_key, import_codex,
+    suggest,
 };
 use std::{
     path::{Path, PathBuf},
@@ -459,5 +460,35 @@ fn a_rule_is_offered_only_for_what_may_be_allowed_for_good() {
         "mkdir $X; $Y",
     ] {
         assert_eq!(offered(script), Vec::<String>::new(), "{script}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_refuse_every_kind_of_action() {
+    let error = || RuleError { file: "/r/bad.toml".into(), line: Some(2), why: "no".to_owned() };
+    let rules = Pipeline { rules: Some(Err(error())), ..Pipeline::default() };
+    let requirements = Pipeline { requirements: Some(Err(error())), ..Pipeline::default() };
+    let input = |input: &str| Question::Input {
+        command: "bash".to_owned(),
+        cwd: "/work".into(),
+        outside: false,
+        input: input.to_owned(),
+    };
+    for question in [
+        command("ls"),
+        Question::Patch { paths: vec!["/work/a".into()] },
+        input("make\n"),
+        input("\u{3}"),
+        Question::Harmless,
+    ] {
+        for pipeline in [&rules, &requirements] {
+            let case = case(question.clone(), ApprovalPolicy::Never, SandboxMode::DangerFullAccess);
+            let report = pipeline.judge(&case);
+            let Verdict::Deny(why) = &report.verdict else { panic!("{question:?}: {report:?}") };
+            assert!(why.contains("/r/bad.toml:2: no"), "{why}");
+            assert_eq!(report.stage, "files");
+        }
+        let open = case(question, ApprovalPolicy::Never, SandboxMode::DangerFullAccess);
+        assert_eq!(Pipeline::default().judge(&open).verdict, Verdict::Allow);
     }
 }

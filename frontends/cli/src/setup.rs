@@ -14,6 +14,7 @@ use troupe::{
     Asked, Http, Setup, ask_for_models,
     config::{LoadOptions, Loaded, Places, load, shown_url},
     discover,
+    policy::Pipeline,
 };
 use troupe_types::SandboxMode;
 
@@ -81,6 +82,11 @@ pub(crate) fn warn(loaded: &Loaded) {
     for warning in &loaded.warnings {
         output::warning(&warning.to_string());
     }
+}
+
+/// Where rules cannot be used nothing may run, and no server is asked for anything.
+pub(crate) fn usable(policy: &Pipeline) -> Result<(), CliError> {
+    policy.unusable().map_or(Ok(()), |why| Err(CliError::config(why)))
 }
 
 /// Where things are.

@@ -127,9 +127,13 @@ impl Troupe {
     /// Opens a session. One that is open in this process already is shared.
     ///
     /// # Errors
-    /// When there is no such session, its settings cannot be used, its log cannot be read or is
+    /// When there is no such session, the rules or its settings cannot be used, its log cannot be read or is
     /// open in another process, or the company has ended.
     pub async fn open(&self, opening: Opening) -> Result<Conversation, OpenError> {
+        // Where nothing may run, no model is asked either, and no tool that only looks is called.
+        if let Some(why) = self.setup.policy.unusable() {
+            return Err(OpenError::Config(why));
+        }
         for found in self.recover().await {
             tracing::warn!(?found, "a patch was broken off");
         }

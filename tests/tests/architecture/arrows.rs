@@ -37,6 +37,7 @@ const DRIVES: &[(&str, &str)] = &[
     ("troupe-tool-exec", "troupe-patch"),
     ("troupe-sandbox-actor", "troupe-sandbox"),
     ("troupe-egress-actor", "troupe-egress"),
+    ("troupe-policy", "troupe-config"),
     ("troupe-policy", "troupe-sandbox"),
     ("troupe-policy", "troupe-shell"),
 ];

@@ -96,10 +96,9 @@ fn look(loaded: &Loaded, cwd: &Path, add: &mut impl FnMut(&'static str, Grade, S
             add("sessions", Grade::Wrong, text);
         }
     }
-    let pipeline = pipeline(loaded);
-    match pipeline.unusable() {
+    match pipeline(loaded).unusable() {
         None => add("rules", Grade::Fine, "they can be read".to_owned()),
-        Some(error) => add("rules", Grade::Wrong, format!("nothing may run: {error}")),
+        Some(why) => add("rules", Grade::Wrong, why),
     }
     sandbox(loaded, cwd, add);
     let broken_off = journals(Some(&places.sessions_dir));

@@ -125,6 +125,7 @@ async fn prepare(args: ExecArgs, config: &ConfigArgs, words: Words) -> Result<Re
     let loaded = setup::read(config, &cwd, flags(&args))?;
     setup::warn(&loaded);
     let mut company = Setup::new(&loaded);
+    setup::usable(&company.policy)?;
     let chosen = setup::choose(&loaded, args.oss, args.local_provider.as_deref(), &company).await?;
     let mut settings = session_settings(&loaded, &cwd, &chosen, &args)?;
     let resume = match &words.resume {

@@ -251,9 +251,7 @@ fn import(file: &Path) -> CliResult {
 fn replay(args: &PolicyReplayArgs, config: &ConfigArgs) -> CliResult {
     let cwd = setup::working_directory(None)?;
     let (asking, now) = prepare(config, &cwd, Vec::new())?;
-    if let Some(error) = now.unusable() {
-        return Err(CliError::config(format!("the rules cannot be used: {error}")));
-    }
+    setup::usable(&now)?;
     let settings =
         SessionSettings { approval: approval(args.front_end, &asking), ..asking.clone() };
     let then = with_rules(&now, &args.rule)?;

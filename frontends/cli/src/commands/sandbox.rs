@@ -23,6 +23,8 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
         .config
         .session_settings(&cwd, "", "", 0, &loaded.places)
         .map_err(|error| CliError::config(error.to_string()))?;
+    let company = Setup::new(&loaded);
+    setup::usable(&company.policy)?;
     let failed = |error: ResolveError| CliError::config(error.to_string());
     let profile = resolve(&settings.sandbox, &cwd, &Surveyor::default()).map_err(failed)?;
     if args.explain {
@@ -54,8 +56,7 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     } else if !profile.network && profile.sandboxed {
         more.push(("TROUPE_SANDBOX_NETWORK_DISABLED", "1"));
     }
-    let environment = Setup::new(&loaded).environment;
-    let env = child_env(&environment, std::env::vars_os(), &more);
+    let env = child_env(&company.environment, std::env::vars_os(), &more);
     let command = Command { argv: args.command, env, cwd, terminal: false };
     let rules = Arc::new(hosts(&settings.sandbox)?);
     let offline = profile.sandboxed && !profile.network && !profile.proxied;
