@@ -139,7 +139,10 @@ pub fn load(options: &LoadOptions<'_>) -> Result<Loaded, ConfigError> {
         let folder = places.config_file.parent().unwrap_or(&options.cwd);
         take(profile(&name, &profiles, Rules { folder, ..rules })?);
     }
-    let files = project_files(&options.cwd, &places);
+    let mut files = project_files(&options.cwd, &places);
+    if !trust.is_trusted() {
+        files.retain(|file| fs::symlink_metadata(file).is_ok());
+    }
     let trusted = (!files.is_empty()).then_some(trust.is_trusted());
     if trust.is_trusted() {
         for file in &files {
@@ -294,14 +297,14 @@ fn project_folders(cwd: &Path) -> impl Iterator<Item = &Path> {
 fn project_files(cwd: &Path, places: &Places) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = project_folders(cwd)
         .map(|folder| folder.join(".troupe/config.toml"))
-        .filter(|file| *file != places.config_file && is_there(file))
+        .filter(|file| *file != places.config_file && may_be_there(file))
         .collect();
     files.reverse();
     files
 }
 
-/// Whether something is there, be it of use or not: what a trusted project has must be readable.
-fn is_there(file: &Path) -> bool {
+/// Whether something may be there, be it of use or not: what a trusted project has must be readable.
+fn may_be_there(file: &Path) -> bool {
     let nothing = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
     fs::symlink_metadata(file).map_or_else(|error| !nothing.contains(&error.kind()), |_| true)
 }

@@ -10,6 +10,8 @@ mod deny;
 mod enforcement;
 mod environment;
 mod exit;
+#[cfg(unix)]
+mod inherited;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -34,6 +36,8 @@ pub use deny::DenyRead;
 pub use enforcement::Enforcement;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};
 pub use exit::{Exit, LaunchError};
+#[cfg(unix)]
+pub use inherited::{is_ignored, put_in_order, with_enough_stack};
 #[cfg(target_os = "linux")]
 pub use linux::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 #[cfg(target_os = "macos")]
@@ -48,6 +52,16 @@ pub use started::{Ended, Output, Started};
 pub use survey::Surveyor;
 #[cfg(windows)]
 pub use windows::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
+
+/// Nothing of the kind is inherited here.
+#[cfg(not(unix))]
+pub fn put_in_order() {}
+
+/// Does the work of `main`.
+#[cfg(not(unix))]
+pub fn with_enough_stack<T: Send + 'static>(work: fn() -> T) -> T {
+    work()
+}
 
 /// Where a command finds its way out, on its own loopback.
 pub const PROXY_PORT: u16 = 3128;

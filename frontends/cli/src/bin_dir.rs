@@ -19,13 +19,14 @@ pub(crate) fn ensure(state_dir: &Path) -> Option<PathBuf> {
 
 #[cfg(unix)]
 fn make(folder: &Path) -> io::Result<()> {
-    use std::fs;
+    use std::{fs, os::unix::fs::DirBuilderExt};
     let own = std::env::current_exe()?;
     let link = folder.join("apply_patch");
     if fs::read_link(&link).is_ok_and(|target| target == own) {
         return Ok(());
     }
-    fs::create_dir_all(folder)?;
+    // What is first on the path of commands is nobody else's to write, whatever the mask of new files.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     // Replaced in one step: others may be starting a command just now.
     let fresh = folder.join(format!(".apply_patch-{}", std::process::id()));
     drop(fs::remove_file(&fresh));

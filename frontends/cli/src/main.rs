@@ -19,6 +19,11 @@ use troupe_exec::JsonEvents;
 fn main() -> ExitCode {
     // Before anything else: the same program starts commands, and applies patches by that name.
     troupe::run_if_launcher();
+    troupe_sandbox::put_in_order();
+    troupe_sandbox::with_enough_stack(program)
+}
+
+fn program() -> ExitCode {
     let mut words = std::env::args_os();
     let own = words.next().unwrap_or_default();
     if Path::new(&own).file_stem().is_some_and(|name| name == "apply_patch") {

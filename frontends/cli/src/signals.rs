@@ -1,5 +1,6 @@
 //! INT, TERM and HUP, as a value that can be waited for. The third one ends the process at once,
-//! whatever it does.
+//! whatever it does. An INT or a HUP that is ignored when the program starts stays ignored: that is how
+//! `nohup` and `command &` in a script keep a program running.
 
 use tokio::sync::watch;
 use troupe_exec::Signals;
@@ -10,6 +11,9 @@ pub(crate) fn listen() -> watch::Receiver<Option<Signals>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = watch::channel(None);
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        if kind != SignalKind::terminate() && troupe_sandbox::is_ignored(kind.as_raw_value()) {
+            continue;
+        }
         let Ok(mut signals) = signal(kind) else { continue };
         let sender = sender.clone();
         #[expect(clippy::disallowed_methods, reason = "an edge of the front end")]

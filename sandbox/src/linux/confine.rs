@@ -130,14 +130,19 @@ fn prepare(
 }
 
 fn reset_signals() {
+    // The kernel's form of a default, which is all zeros: handler, flags, restorer, mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    const LAST_SIGNAL: libc::c_int = 64;
     // SAFETY: sets are initialised before use; dispositions go back to the default in a process
-    // that is about to become another program.
+    // that is about to become another program. The C library keeps two signals for itself and would
+    // refuse them, so the kernel is asked; `DEFAULT` has room for what it reads on every architecture.
     unsafe {
         let mut none = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        for signal in 1..32 {
-            libc::signal(signal, libc::SIG_DFL);
+        for signal in 1..=LAST_SIGNAL {
+            let old = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), old, size_of::<u64>());
         }
     }
 }
