@@ -19,6 +19,7 @@ mod outside;
 mod overlay;
 mod placeholders;
 mod rules;
+mod script;
 mod sys;
 mod terminal;
 mod wire;

@@ -12,6 +12,9 @@ pub struct Command {
     pub env: Vec<(OsString, OsString)>,
     /// Where it runs.
     pub cwd: PathBuf,
+    /// The program is a shell and its last argument a script, which on Linux may be as long as
+    /// [`crate::MAX_SCRIPT`]: one that does not fit an argument is read by the shell from a descriptor.
+    pub script: bool,
     /// On a terminal of its own instead of pipes, with nothing as its input.
     pub terminal: bool,
 }

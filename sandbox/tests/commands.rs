@@ -111,7 +111,7 @@ impl Stage {
 fn shell(cwd: &Path, script: &str) -> Command {
     let argv = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
     let env = child_env(&EnvPolicy::default(), std::env::vars_os(), &[]);
-    Command { argv, env, cwd: cwd.to_owned(), terminal: false }
+    Command { argv, env, cwd: cwd.to_owned(), script: true, terminal: false }
 }
 
 async fn read(mut from: impl AsyncRead + Unpin) -> String {

@@ -53,6 +53,7 @@ pub(crate) async fn launch(
         argv: order.argv.iter().map(OsString::from).collect(),
         env: child_env(&args.environment, std::env::vars_os(), &more),
         cwd: order.cwd.clone(),
+        script: true,
         terminal: order.terminal,
     };
     let (surveyor, of) = (Arc::clone(&args.surveyor), order.clone());

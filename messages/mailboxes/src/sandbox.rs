@@ -33,7 +33,7 @@ pub enum SandboxMessage {
 pub struct LaunchOrder {
     /// The call it is for.
     pub call: CallId,
-    /// Program and arguments.
+    /// A shell, its options, and the script.
     pub argv: Vec<String>,
     /// Where it runs.
     pub cwd: PathBuf,

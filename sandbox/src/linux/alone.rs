@@ -98,6 +98,9 @@ pub(crate) fn exit_of(status: i32) -> Exit {
 pub(crate) fn explain(command: &Command, (step, error): Failure) -> LaunchError {
     let name = command.argv.first().map(|name| name.display().to_string()).unwrap_or_default();
     match step {
+        Step::Program if error.raw_os_error() == Some(libc::E2BIG) => {
+            LaunchError::Program(format!("{name} cannot be run: {}", too_long(command)))
+        }
         Step::Program => LaunchError::Program(format!("{name} cannot be run: {error}")),
         Step::Directory => {
             let cwd = command.cwd.display();
@@ -108,6 +111,30 @@ pub(crate) fn explain(command: &Command, (step, error): Failure) -> LaunchError 
         }
         _ => LaunchError::Unenforceable(format!("{} ({error})", step.text())),
     }
+}
+
+/// What is too long for the system, and what can be done.
+fn too_long(command: &Command) -> String {
+    /// The longest argument or variable of Linux, in bytes, with the zero at its end.
+    const LONGEST: usize = 128 << 10;
+    let long = command.env.iter().find(|(name, value)| name.len() + value.len() + 2 > LONGEST);
+    if let Some((name, value)) = long {
+        return format!(
+            "the environment variable {} has {} KiB, and Linux takes 128 KiB of one. Leave it out \
+             ([shell_environment_policy] exclude)",
+            name.display(),
+            value.len() / 1024
+        );
+    }
+    if command.argv.iter().any(|part| !command.script && part.len() >= LONGEST) {
+        return "an argument has more than the 128 KiB that Linux takes of one".to_owned();
+    }
+    let env: usize = command.env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    format!(
+        "its environment of {} KiB and its arguments are more than the system takes (a quarter of \
+         the stack's limit, `ulimit -s`). Leave variables out ([shell_environment_policy])",
+        env / 1024
+    )
 }
 
 /// Commands of a session also get a group of their own, where groups are ours to make.

@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{
     env,
-    ffi::{CString, OsStr},
+    ffi::{CString, OsStr, OsString},
     io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
@@ -83,8 +83,9 @@ impl Level {
     }
 }
 
-/// Becomes the program; gives the step that failed.
+/// Becomes the program, with these arguments; gives the step that failed.
 pub(crate) fn become_program(
+    argv: &[OsString],
     command: &Command,
     profile: &Profile,
     level: Level,
@@ -93,7 +94,7 @@ pub(crate) fn become_program(
     match prepare(command, profile, level, soft_files) {
         Ok(program) => {
             let more = if level == Level::Full { additions(command, profile) } else { Vec::new() };
-            (Step::Program, execute(&program, command, &more))
+            (Step::Program, execute(&program, argv, command, &more))
         }
         Err(failure) => failure,
     }
@@ -227,7 +228,12 @@ fn additions(command: &Command, profile: &Profile) -> Vec<(&'static str, String)
     more
 }
 
-fn execute(program: &Path, command: &Command, more: &[(&str, String)]) -> io::Error {
+fn execute(
+    program: &Path,
+    argv: &[OsString],
+    command: &Command,
+    more: &[(&str, String)],
+) -> io::Error {
     let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
     let pair = |(name, value): (&OsStr, &OsStr)| {
         let mut both = name.to_owned().into_vec();
@@ -236,7 +242,7 @@ fn execute(program: &Path, command: &Command, more: &[(&str, String)]) -> io::Er
         CString::new(both).map_err(io::Error::other)
     };
     let parts = || -> io::Result<(CString, Vec<CString>, Vec<CString>)> {
-        let argv = command.argv.iter().map(|part| text(part)).collect::<io::Result<_>>()?;
+        let argv = argv.iter().map(|part| text(part)).collect::<io::Result<_>>()?;
         let own = command.env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         let more = more.iter().map(|(name, value)| (OsStr::new(*name), OsStr::new(value)));
         let env = own.chain(more).map(pair).collect::<io::Result<_>>()?;

@@ -183,11 +183,15 @@ impl Launcher {
         for _ in 0..2 {
             let running = self.running(&mut link)?;
             let Some(socket) = &running.socket else { continue };
-            match wire::send(socket.as_fd(), bytes, &fds) {
+            match wire::request(socket.as_fd(), bytes, fds) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
-                    let text = "the command line and its environment are too long";
-                    return Err(LaunchError::Program(text.to_owned()));
+                    return Err(LaunchError::Program(format!(
+                        "the command, its environment and the paths of its sandbox have {} KiB; {} \
+                         KiB is the most that can be started",
+                        bytes.len() / 1024,
+                        wire::MAX_REQUEST / 1024
+                    )));
                 }
                 Err(error) => last = LaunchError::Launcher(error.to_string()),
             }

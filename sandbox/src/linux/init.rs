@@ -10,6 +10,7 @@ use super::{
     mounts::{self, Around},
     outside,
     placeholders::Placeholders,
+    script,
     sys::{self, Fork, check, exit_now, prctl},
     terminal::{self, Terminal},
     wire::{self, Report, Step},
@@ -361,8 +362,10 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
                     Err(io::Error::from_raw_os_error(error.raw_os_error().unwrap_or(libc::EIO)))
                 }
             };
-            let (step, error) = match descriptors {
-                Ok(()) => confine::become_program(
+            let handed = descriptors.and_then(|()| script::hand_over(&request.command, &failure));
+            let (step, error) = match handed {
+                Ok(argv) => confine::become_program(
+                    argv.as_deref().unwrap_or(&request.command.argv),
                     &request.command,
                     &request.profile,
                     level,

@@ -2,7 +2,8 @@
 
 use std::{
     ffi::{CStr, CString},
-    fs, io,
+    fs::{self, File},
+    io::{self, Seek, SeekFrom, Write},
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
         unix::{ffi::OsStrExt, fs::OpenOptionsExt},
@@ -41,6 +42,22 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;
     // SAFETY: both were just made, and nobody else owns them.
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+/// A file in memory with these bytes, to be read from its beginning.
+pub(crate) fn memory_file(name: &CStr, bytes: &[u8], flags: libc::c_uint) -> io::Result<OwnedFd> {
+    let make = |flags| -> io::Result<OwnedFd> {
+        // SAFETY: the name lives for the time of the call.
+        let fd = check(unsafe { libc::memfd_create(name.as_ptr(), flags) })?;
+        // SAFETY: it was just made, and nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    // Some systems want it said that it is no program; kernels before 6.3 do not know the flag.
+    let fd = make(flags | libc::MFD_NOEXEC_SEAL).or_else(|_| make(flags))?;
+    let mut file = File::from(fd);
+    file.write_all(bytes)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file.into())
 }
 
 /// Makes reads and writes of a descriptor return at once.

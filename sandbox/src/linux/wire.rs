@@ -1,20 +1,26 @@
-//! What host and launcher say to each other: one request per packet, with descriptors.
+//! What host and launcher say to each other: one request per packet, with descriptors. A long request
+//! comes as a file in memory, since a packet has to fit the socket's buffer.
 
-use super::confine::Level;
+use super::{confine::Level, sys};
 use crate::profile::{Command, Profile, Root};
 use std::{
     ffi::OsString,
-    io,
+    fs, io,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
-        unix::ffi::{OsStrExt, OsStringExt},
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            fs::FileExt,
+        },
     },
     path::{Path, PathBuf},
 };
 use troupe_types::CommandLimits;
 
-/// The longest request, in bytes.
-pub(crate) const MAX_REQUEST: usize = 4 << 20;
+/// The longest request, in bytes: a script, and twice the environment that a program can get.
+pub(crate) const MAX_REQUEST: usize = crate::MAX_SCRIPT + (4 << 20);
+/// The longest request that is sent as a packet, in bytes.
+const MAX_PACKET: usize = 64 << 10;
 
 /// What an init reports to the host: four numbers of four bytes. With the first come the
 /// descriptors of the command's terminal and of the listener in its network, if it has them.
@@ -122,6 +128,7 @@ pub(crate) fn encode(command: &Command, profile: &Profile) -> Vec<u8> {
     out.list(command.env.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
     out.path(&command.cwd);
     let flags = [
+        command.script,
         command.terminal,
         profile.sandboxed,
         profile.network,
@@ -179,8 +186,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         env.push((name, value));
     }
     let cwd = PathBuf::from(from.text()?);
-    let flags: [u8; 6] = from.bytes()?.try_into().ok()?;
-    let [terminal, sandboxed, network, proxied, allow_unenforced, unprotected_names] =
+    let flags: [u8; 7] = from.bytes()?.try_into().ok()?;
+    let [script, terminal, sandboxed, network, proxied, allow_unenforced, unprotected_names] =
         flags.map(|flag| flag != 0);
     let mut limit = || {
         let bytes = from.bytes()?.try_into().ok()?;
@@ -215,7 +222,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         allow_unenforced,
         unprotected_names,
     };
-    Some((Command { argv, env, cwd, terminal }, profile))
+    Some((Command { argv, env, cwd, script, terminal }, profile))
 }
 
 struct Decoder<'a>(&'a [u8]);
@@ -256,6 +263,23 @@ const FD_BYTES: usize = size_of::<RawFd>();
 #[repr(C, align(16))]
 struct Control([u8; 64]);
 
+/// Sends a request with its three descriptors.
+pub(crate) fn request(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    [control, stdout, stderr]: [BorrowedFd<'_>; 3],
+) -> io::Result<()> {
+    if bytes.len() <= MAX_PACKET {
+        return send(socket, bytes, &[control, stdout, stderr]);
+    }
+    if bytes.len() > MAX_REQUEST {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    let long = sys::memory_file(c"troupe-request", bytes, libc::MFD_CLOEXEC)?;
+    // An empty packet would be taken for the end.
+    send(socket, &[0], &[control, stdout, stderr, long.as_fd()])
+}
+
 /// Sends bytes with at most [`MAX_FDS`] descriptors.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let numbers: Vec<RawFd> = fds.iter().take(MAX_FDS).map(AsRawFd::as_raw_fd).collect();
@@ -290,12 +314,19 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>])
     }
 }
 
-/// Receives a packet with three descriptors; `None` at the end, or if it is malformed.
+/// Receives a request with its three descriptors; `None` at the end, or if it is malformed.
 pub(crate) fn receive(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<Option<(usize, [OwnedFd; 3])>> {
-    let (count, fds) = receive_some(socket, buffer)?;
+    let (mut count, mut fds) = receive_some(socket, buffer)?;
+    if fds.len() == 4
+        && let Some(long) = fds.pop()
+    {
+        let long = fs::File::from(long);
+        count = usize::try_from(long.metadata()?.len()).unwrap_or(usize::MAX).min(buffer.len());
+        long.read_exact_at(&mut buffer[..count], 0)?;
+    }
     Ok(fds.try_into().ok().map(|fds| (count, fds)))
 }
 

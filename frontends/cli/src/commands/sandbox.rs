@@ -57,7 +57,7 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
         more.push(("TROUPE_SANDBOX_NETWORK_DISABLED", "1"));
     }
     let env = child_env(&company.environment, std::env::vars_os(), &more);
-    let command = Command { argv: args.command, env, cwd, terminal: false };
+    let command = Command { argv: args.command, env, cwd, ..Command::default() };
     let rules = Arc::new(hosts(&settings.sandbox)?);
     let offline = profile.sandboxed && !profile.network && !profile.proxied;
     match run_under(command, profile, |listener| way_out(listener, rules)) {
