@@ -67,7 +67,7 @@ pub fn with_enough_stack<T: Send + 'static>(work: fn() -> T) -> T {
 pub const PROXY_PORT: u16 = 3128;
 
 /// The longest script of a shell's, in bytes: with its environment it fits one request to the launcher.
-pub const MAX_SCRIPT: usize = 4 << 20;
+pub const MAX_SCRIPT: usize = 2 << 20;
 
 /// The variables that send programs there.
 pub const PROXY_ENV: [(&str, &str); 8] = [

@@ -100,7 +100,7 @@ pub struct Context<'a> {
 }
 
 /// The longest script that is read, in bytes.
-pub const MAX_SCRIPT: usize = 64 * 1024;
+pub const MAX_SCRIPT: usize = 2 << 20;
 
 /// Judges a script.
 #[must_use]

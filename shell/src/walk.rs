@@ -4,11 +4,19 @@ use crate::{
     MAX_SCRIPT, plain,
     words::{self, Word, of},
 };
-use std::{cell::RefCell, collections::HashSet, ops::Range};
-use tree_sitter::{Node, Parser, TreeCursor};
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    ops::{ControlFlow, Range},
+    time::{Duration, Instant},
+};
+use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree, TreeCursor};
 
 /// How deep a script may be nested.
 const MAX_DEPTH: usize = 64;
+/// How long the grammar may take. Texts that are not scripts at all can make it slow; most scripts of a
+/// megabyte take a tenth of this.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How many parts it may have.
 const MAX_PARTS: usize = 4000;
 
@@ -91,8 +99,8 @@ pub(crate) fn parse(source: &str) -> Result<Script, &'static str> {
     // scanner is not up to all of them, so it sees as many of a plain one.
     let plain: Vec<u8> =
         source.bytes().map(|byte| if byte.is_ascii() { byte } else { b'%' }).collect();
-    let tree = PARSER.with_borrow_mut(|parser| parser.as_mut()?.parse(&plain, None));
-    let tree = tree.ok_or("it cannot be parsed")?;
+    let tree = PARSER.with_borrow_mut(|parser| grow(parser.as_mut()?, &plain));
+    let tree = tree.ok_or("it takes too long to be parsed")?;
     let root = tree.root_node();
     if root.has_error() {
         return Err("it cannot be parsed");
@@ -100,6 +108,21 @@ pub(crate) fn parse(source: &str) -> Result<Script, &'static str> {
     let mut walker = Walker { source, script: Script::default(), inside: Vec::new() };
     walker.node(&mut root.walk(), "", 0)?;
     Ok(walker.script)
+}
+
+/// The tree of a text, if it is grown in time.
+fn grow(parser: &mut Parser, text: &[u8]) -> Option<Tree> {
+    let began = Instant::now();
+    let mut go_on = |_: &ParseState| match began.elapsed() < PATIENCE {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    };
+    let options = ParseOptions::new().progress_callback(&mut go_on);
+    let mut read = |at: usize, _| text.get(at..).unwrap_or_default();
+    let tree = parser.parse_with_options(&mut read, None, Some(options));
+    // One that was stopped would go on with it at the next text.
+    parser.reset();
+    tree
 }
 
 struct Walker<'a> {

@@ -38,6 +38,9 @@ pub(crate) fn hand_over(command: &Command, kept: &File) -> io::Result<Option<Vec
     }
     // It is the shell's from here on.
     let number = file.into_raw_fd();
-    let read = OsString::from(format!(". /proc/self/fd/{number}"));
+    let file = format!("/proc/self/fd/{number}");
+    // zsh changes `$0` for what it sources.
+    let read = format!("case ${{ZSH_VERSION+z}} in z) eval \"$(<{file})\";; *) . {file};; esac");
+    let read = OsString::from(read);
     Ok(Some(before.iter().cloned().chain([read]).collect()))
 }

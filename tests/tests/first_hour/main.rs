@@ -8,4 +8,5 @@ mod inherited;
 mod instructions;
 mod patches;
 mod printed;
+mod scripts;
 mod waits;

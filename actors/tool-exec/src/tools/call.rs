@@ -8,6 +8,9 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 120_000;
 /// The most time the model can give a command, in milliseconds.
 pub const MAX_TIMEOUT_MS: u64 = 3_600_000;
 
+/// The longest script of a command, in bytes.
+pub const MAX_SCRIPT: usize = 2 << 20;
+
 /// How long `exec_command` waits, in milliseconds: at least, unless told otherwise, at most.
 pub const EXEC_YIELD_MS: (u64, u64, u64) = (250, 10_000, 60_000);
 /// The same of `write_stdin` that types something.
@@ -51,7 +54,7 @@ pub enum SandboxPermissions {
 /// Arguments of `shell`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellArgs {
-    /// The script, for the user's shell. Not empty.
+    /// The script, for the user's shell. Not empty, at most [`MAX_SCRIPT`].
     pub command: String,
     /// Where it runs, as the model wrote it; see [`crate::tools::resolve`].
     pub workdir: Option<String>,

@@ -24,9 +24,9 @@ mod view_image;
 mod tests;
 
 pub use call::{
-    DEFAULT_TIMEOUT_MS, EXEC_YIELD_MS, ExecArgs, GrepFilesArgs, ListDirArgs, MAX_TIMEOUT_MS,
-    POLL_YIELD_MS, PlanArgs, ReadFileArgs, SandboxPermissions, ShellArgs, TYPE_YIELD_MS, ToolCall,
-    ViewImageArgs, WriteArgs,
+    DEFAULT_TIMEOUT_MS, EXEC_YIELD_MS, ExecArgs, GrepFilesArgs, ListDirArgs, MAX_SCRIPT,
+    MAX_TIMEOUT_MS, POLL_YIELD_MS, PlanArgs, ReadFileArgs, SandboxPermissions, ShellArgs,
+    TYPE_YIELD_MS, ToolCall, ViewImageArgs, WriteArgs,
 };
 pub use grep_files::{GrepFilesError, grep_files};
 pub use list_dir::{ListDirError, list_dir};

@@ -4,9 +4,9 @@
 use super::{
     argv,
     call::{
-        DEFAULT_TIMEOUT_MS, EXEC_YIELD_MS, ExecArgs, GrepFilesArgs, ListDirArgs, MAX_TIMEOUT_MS,
-        POLL_YIELD_MS, ReadFileArgs, SandboxPermissions, ShellArgs, TYPE_YIELD_MS, ToolCall,
-        ViewImageArgs, WriteArgs,
+        DEFAULT_TIMEOUT_MS, EXEC_YIELD_MS, ExecArgs, GrepFilesArgs, ListDirArgs, MAX_SCRIPT,
+        MAX_TIMEOUT_MS, POLL_YIELD_MS, ReadFileArgs, SandboxPermissions, ShellArgs, TYPE_YIELD_MS,
+        ToolCall, ViewImageArgs, WriteArgs,
     },
     fields::{Fields, Problem, as_text, kind},
     json, plan, specs,
@@ -194,6 +194,12 @@ fn command(fields: &Fields) -> Result<String, Problem> {
     };
     match command.trim() {
         "" => Err("`command` is empty".to_owned()),
+        text if text.len() > MAX_SCRIPT => Err(format!(
+            "`command` has {} KiB, and {} KiB is the most. Write what is long to a file first, in \
+             parts, and let a short command use it",
+            text.len() / 1024,
+            MAX_SCRIPT / 1024
+        )),
         text if text.contains('\0') => Err("`command` contains a NUL character".to_owned()),
         _ => Ok(command),
     }
