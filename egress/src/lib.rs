@@ -5,7 +5,12 @@
 //! resolves names itself, checks name and port against the rules before it asks anybody, and every
 //! address it got before it connects to just that address. What is private is refused unless a rule
 //! names it. It fails closed: what cannot be read or decided is refused.
+//!
+//! What listens on the host's loopback and is allowed has a door: a listener at the same address and port
+//! of the command's own loopback, from which every connection is passed on. Programs ask no proxy for
+//! loopback, and most cannot.
 
+mod doors;
 mod http;
 mod public;
 mod rules;

@@ -1,6 +1,6 @@
 //! Which hosts may be reached, by name and by address.
 
-use crate::is_public;
+use crate::{doors::LOOPBACK, is_public};
 use ipnet::{IpNet, Ipv4Net};
 use std::{fmt, net::IpAddr};
 
@@ -102,6 +102,20 @@ impl Rules {
         Ok(Self { allow: read(allow)?, deny: read(deny)? })
     }
 
+    /// What the rules that allow name of loopback, with the first and the last port.
+    pub(crate) fn loopback(&self) -> impl Iterator<Item = (IpAddr, u16, u16)> {
+        self.allow.iter().flat_map(|rule| {
+            let ports = match rule.ports {
+                Some(ports) => vec![ports],
+                None => WEB.map(|port| (port, port)).to_vec(),
+            };
+            let addresses = rule.loopback();
+            addresses.into_iter().flat_map(move |one| {
+                ports.clone().into_iter().map(move |(first, last)| (one, first, last))
+            })
+        })
+    }
+
     /// Whether a host may be asked for at all. A name that may not is not even resolved.
     #[must_use]
     pub fn host(&self, host: &Host, port: u16) -> Verdict {
@@ -157,6 +171,20 @@ fn refused_by(rule: &Rule) -> Verdict {
 }
 
 impl Rule {
+    /// The addresses of loopback that it names.
+    fn loopback(&self) -> Vec<IpAddr> {
+        match &self.target {
+            Target::Host(name) if name == "localhost" => LOOPBACK.to_vec(),
+            Target::Net(net)
+                if net.addr().is_loopback() && net.prefix_len() == net.max_prefix_len() =>
+            {
+                vec![net.addr()]
+            }
+            Target::Net(net) => LOOPBACK.into_iter().filter(|one| net.contains(one)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, RuleError> {
         let wrong = |why| RuleError { rule: text.to_owned(), why };
         let trimmed = text.trim();

@@ -38,35 +38,85 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Serves a listener until the future ends; every connection ends with it. `told` hears of every
-/// decision before it takes effect.
+/// Serves a command's way out and its doors ([`Rules::doors`]) until the future ends; every connection
+/// ends with it. `told` hears of every decision before it takes effect.
 pub async fn serve(
-    listener: TcpListener,
+    proxy: TcpListener,
+    doors: Vec<TcpListener>,
     rules: Arc<Rules>,
     told: impl Fn(Decision) + Send + Sync + Clone + 'static,
     until: impl Future<Output = ()>,
 ) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    let mut until = std::pin::pin!(until);
-    loop {
-        let accepted = tokio::select! {
-            () = &mut until => return,
-            accepted = accept(&listener, &room) => accepted,
+    let mut listeners = JoinSet::new();
+    for door in doors {
+        let (room, rules, told) = (Arc::clone(&room), Arc::clone(&rules), told.clone());
+        listeners.spawn(async move {
+            let Ok(at) = door.local_addr() else { return };
+            let pass_on = move |stream| {
+                let (rules, told) = (Arc::clone(&rules), told.clone());
+                async move { through_door(stream, at, &rules, &told).await }
+            };
+            accept_all(&door, &room, pass_on).await;
+        });
+    }
+    listeners.spawn(async move {
+        let answer = move |stream| {
+            let (rules, told) = (Arc::clone(&rules), told.clone());
+            async move { connection(stream, &rules, &told).await }
         };
-        let Ok((stream, permit)) = accepted else {
+        accept_all(&proxy, &room, answer).await;
+    });
+    until.await;
+}
+
+/// Accepts connections, each served by a task of its own.
+async fn accept_all<F>(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    answer: impl Fn(TcpStream) -> F,
+) where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((stream, permit)) = accept(listener, room).await else {
             // Out of descriptors, or a client that is gone: the next one may do better.
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         };
         while connections.try_join_next().is_some() {}
-        let (rules, told) = (Arc::clone(&rules), told.clone());
+        let answered = answer(stream);
         connections.spawn(async move {
             // A client that goes away needs no answer.
-            let _gone = connection(stream, &rules, &told).await;
+            let _gone = answered.await;
             drop(permit);
         });
     }
+}
+
+/// Passes a connection on to the host's own loopback. What is not let through, or not there, is closed.
+async fn through_door(
+    mut client: TcpStream,
+    at: SocketAddr,
+    rules: &Rules,
+    told: &(impl Fn(Decision) + Sync),
+) -> io::Result<()> {
+    let Some(host) = rules.behind(at) else { return Ok(()) };
+    let decide = |verdict: &Verdict| {
+        let (allowed, reason) = match verdict {
+            Verdict::Allowed(rule) => (true, rule.clone()),
+            Verdict::Refused(why) => (false, why.clone()),
+        };
+        told(Decision { host: host.to_string(), port: at.port(), allowed, reason });
+    };
+    decide(&rules.address(&host, at.ip(), at.port()));
+    for address in rules.ways_behind(&host, at) {
+        if let Ok(Ok(mut upstream)) = timeout(REACHING, TcpStream::connect(address)).await {
+            return copy_bidirectional(&mut client, &mut upstream).await.map(|_| ());
+        }
+    }
+    Ok(())
 }
 
 async fn accept(

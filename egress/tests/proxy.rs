@@ -61,7 +61,7 @@ impl Stage {
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(async move {
             let tell = move |decision| telling.lock().unwrap().push(decision);
-            serve(listener, rules, tell, async { drop(stopped.await) }).await;
+            serve(listener, Vec::new(), rules, tell, async { drop(stopped.await) }).await;
         });
         Self { proxy, upstream: port, told, stop: Some(stop) }
     }

@@ -110,3 +110,30 @@ proptest! {
         prop_assert_eq!((asked.port, asked.head), (8080, whole.len()));
     }
 }
+
+#[test]
+fn doors_are_the_addresses_of_loopback_that_rules_allow() {
+    let doors = |allow: &[&str], deny: &[&str]| {
+        let own = |rules: &[&str]| rules.iter().map(|rule| (*rule).to_owned()).collect::<Vec<_>>();
+        let doors = Rules::new(&own(allow), &own(deny)).unwrap().doors();
+        doors.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(doors(&["127.0.0.1:5432"], &[]), ["127.0.0.1:5432"]);
+    assert_eq!(doors(&["127.0.0.5:5432"], &[]), ["127.0.0.5:5432"]);
+    assert_eq!(doors(&["localhost:5432"], &[]), ["127.0.0.1:5432", "[::1]:5432"]);
+    assert_eq!(doors(&["[::1]:1-2", "::1"], &[]), ["[::1]:1", "[::1]:2", "[::1]:80", "[::1]:443"]);
+    assert_eq!(doors(&["localhost:7-8"], &["127.0.0.1:7", "[::1]"]), ["127.0.0.1:8"]);
+    assert_eq!(doors(&["localhost:7"], &["localhost"]), ["127.0.0.1:7"; 0]);
+    // No rule names loopback here.
+    for rule in ["*:*", "10.0.0.0/8:1", "example.com:1", "*.localhost:1", "127.0.0.1:0"] {
+        assert!(doors(&[rule], &[]).is_empty(), "{rule}");
+    }
+    // Of many ports, those that something listens at.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    if cfg!(target_os = "linux") {
+        assert!(doors(&["127.0.0.0/8:*"], &[]).contains(&format!("127.0.0.1:{port}")));
+        let denied = format!("127.0.0.1:{port}");
+        assert!(!doors(&["127.0.0.0/8:*"], &[&denied]).contains(&denied));
+    }
+}

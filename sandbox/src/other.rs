@@ -54,6 +54,10 @@ impl Launcher {
 ///
 /// # Errors
 /// Always.
-pub fn run_under(_: Command, _: Profile, _: impl FnOnce(TcpListener)) -> Result<Exit, LaunchError> {
+pub fn run_under(
+    _: Command,
+    _: Profile,
+    _: impl FnOnce(TcpListener, Vec<TcpListener>),
+) -> Result<Exit, LaunchError> {
     Err(LaunchError::Unenforceable(NONE.to_owned()))
 }

@@ -1,6 +1,6 @@
 //! What a command may do, as plain values.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 use troupe_types::CommandLimits;
 
 /// A process to start.
@@ -52,6 +52,9 @@ pub struct Profile {
     pub network: bool,
     /// Whether its own network has a listener ([`crate::PROXY_PORT`]) for a way out.
     pub proxied: bool,
+    /// Addresses of its own loopback that lead to the host's, where it has that listener: one more each.
+    /// Those that cannot be had are left out.
+    pub doors: Vec<SocketAddr>,
     /// What it may use.
     pub limits: CommandLimits,
     /// Run it all the same where it cannot be held.

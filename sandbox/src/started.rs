@@ -21,6 +21,8 @@ pub struct Started {
     pub kill: Arc<dyn Fn() -> u32 + Send + Sync>,
     /// The listener in its own network, which does not block, where it was asked for.
     pub listener: Option<TcpListener>,
+    /// Further listeners there ([`crate::Profile::doors`]), which do not block either.
+    pub doors: Vec<TcpListener>,
     /// What is weaker here than its mode promises.
     pub weaker: Vec<String>,
     /// Interrupts what runs in the foreground, as Ctrl-C does.

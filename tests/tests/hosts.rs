@@ -34,7 +34,8 @@ fn ask(target: &str) -> String {
 fn allowed_hosts_are_reached_and_others_are_named() {
     let port = upstream();
     let script = format!("{}; {}", ask(&format!("127.0.0.1:{port}")), ask("example.com"));
-    let direct = format!("exec 3<>/dev/tcp/127.0.0.1/{port} && echo got out");
+    let other = upstream();
+    let direct = format!("exec 3<>/dev/tcp/127.0.0.1/{other} && echo got out");
     let server = ModelServer::start(
         Script::new()
             .turn(call(
@@ -126,4 +127,68 @@ fn an_egress_that_fails_closes_the_way_and_the_next_command_has_one() {
         assert!(outputs[1].1.contains("reached it"), "{moment}: {}", outputs[1].1);
         stage.assert_no_process_left();
     }
+}
+
+/// Asks without a proxy, as programs do whatever they find in their environment.
+fn ask_directly(port: u16) -> String {
+    format!(
+        "exec 3<>/dev/tcp/localhost/{port} && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+    )
+}
+
+#[test]
+fn an_allowed_port_of_this_machine_is_reached_by_every_program() {
+    let (port, other) = (upstream(), upstream());
+    let rules = [
+        format!("\"127.0.0.1:{port}\""),
+        format!("\"localhost:{port}\""),
+        format!("\"127.0.0.0/8:{port}\", \"[::1]:{port}\""),
+        // Of many ports those that something listens at: the other one is denied.
+        "\"localhost:*\"".to_owned(),
+    ];
+    for rule in rules {
+        let config = format!(
+            "sandbox_allow_hosts = [{rule}]\nsandbox_deny_hosts = [\"127.0.0.0/8:{other}\"]\n"
+        );
+        let both = format!("{}; {}", ask_directly(port), ask_directly(other));
+        let stage = Stage::new().with_config(&config);
+        let finished = stage.troupe(["sandbox", "--", "bash", "-c", &both]).run();
+        assert!(finished.stdout().ends_with("reached it"), "{rule}: {}", finished.stderr());
+        assert_eq!(finished.stdout().matches("reached it").count(), 1, "{rule}");
+        // In a session the same, and it is recorded.
+        let commands = call("shell", json!({ "command": format!("bash -c {both:?}") }));
+        let server = ModelServer::start(Script::new().turn(commands).turn(say("done")));
+        let stage = Stage::new().with_model(&server).with_config(&config);
+        stage.troupe(["exec", "go"]).run().assert_success();
+        let output = server.requests()[1].outputs()[0].1.clone();
+        assert_eq!(output.matches("reached it").count(), 1, "{rule}: {output}");
+        let decided = stage.log().bodies("HostDecided");
+        let ports: Vec<_> = decided.iter().map(|body| body["port"].as_u64()).collect();
+        assert_eq!(ports, [Some(u64::from(port))], "{rule}: {decided:?}");
+        stage.assert_no_process_left();
+    }
+}
+
+#[test]
+fn a_server_that_a_command_starts_itself_is_reached_as_without_rules() {
+    let (port, program) = (upstream(), "/usr/bin/python3");
+    if !std::path::Path::new(program).exists() {
+        println!("not tested: {program} is not there");
+        return;
+    }
+    // Started and asked in one command, by a client that heeds the proxy's variables.
+    let script = "import http.server, threading, urllib.request, os\n\
+        class H(http.server.BaseHTTPRequestHandler):\n    \
+            def do_GET(self):\n        \
+                self.send_response(200); self.end_headers(); self.wfile.write(b'its own')\n    \
+            def log_message(self, *a): pass\n\
+        server = http.server.HTTPServer(('127.0.0.1', 0), H)\n\
+        threading.Thread(target=server.serve_forever, daemon=True).start()\n\
+        get = lambda port: urllib.request.urlopen(f'http://localhost:{port}/').read().decode()\n\
+        print(get(server.server_port), get(int(os.environ['PORT'])))\n";
+    let allow = format!("sandbox_allow_hosts=[\"localhost:{port}\"]");
+    let set = format!("shell_environment_policy.set.PORT=\"{port}\"");
+    let arguments = ["sandbox", "-c", &allow, "-c", &set, "--", program, "-c", script];
+    let finished = Stage::new().troupe(arguments).run();
+    assert_eq!(finished.stdout(), "its own reached it\n", "{}", finished.stderr());
 }

@@ -11,7 +11,7 @@ use std::{
 use tokio::net::TcpListener;
 use troupe_egress::{Decision, Rules, serve};
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
-use troupe_messages::{EgressMessage, ToolMessage};
+use troupe_messages::{EgressMessage, ToolMessage, WayParts};
 use troupe_types::{CallId, HostDecided};
 
 /// Different decisions of one command that are told.
@@ -31,16 +31,19 @@ impl Role for Egress {
     fn handle(&mut self, message: &EgressMessage, cx: &mut Context<EgressMessage>) {
         let EgressMessage::Serve { way, call, allow, deny, tool } = message;
         // Rules that cannot be read allow nothing: the listener is dropped.
-        let (Some((listener, ended)), Ok(rules)) = (way.take(), Rules::new(allow, deny)) else {
+        let (Some(parts), Ok(rules)) = (way.take(), Rules::new(allow, deny)) else {
             return;
         };
+        let WayParts { proxy, doors, ended } = parts;
         let (call, tool) = (*call, tool.clone());
         cx.task(move |life| async move {
             // What cannot be served is dropped, and refused by that.
-            let Ok(listener) = TcpListener::from_std(listener) else { return };
+            let Ok(proxy) = TcpListener::from_std(proxy) else { return };
+            let doors = doors.into_iter().filter_map(|door| TcpListener::from_std(door).ok());
+            let doors = doors.collect();
             let told = teller(call, tool, life);
             let until = async { drop(ended.await) };
-            serve(listener, Arc::new(rules), told, until).await;
+            serve(proxy, doors, Arc::new(rules), told, until).await;
         });
     }
 }

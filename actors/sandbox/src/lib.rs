@@ -6,12 +6,16 @@
 
 mod order;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{
     EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, SandboxMessage, ToolMessage,
 };
 use troupe_sandbox::{EnvPolicy, Launcher, Surveyor};
+use troupe_types::SandboxSettings;
+
+/// Finds the doors of a session's commands.
+pub type Doors = Arc<dyn Fn(&SandboxSettings) -> Vec<SocketAddr> + Send + Sync>;
 
 /// What each incarnation is started with.
 #[derive(Clone)]
@@ -22,6 +26,9 @@ pub struct Args {
     pub environment: Arc<EnvPolicy>,
     /// Finds what is worth protecting in workspaces.
     pub surveyor: Arc<Surveyor>,
+    /// Finds the doors that rules for hosts mean: addresses of a command's own loopback that lead to the
+    /// host's. It may read what listens here.
+    pub doors: Doors,
     /// Serves commands' ways out.
     pub egress: Mailbox<EgressMessage>,
 }

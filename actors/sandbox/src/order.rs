@@ -6,11 +6,11 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 use troupe_kit::Mailbox;
 use troupe_messages::{
     EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit,
-    Remarks, Running, ToolMessage, Way,
+    Remarks, Running, ToolMessage, Way, WayParts,
 };
 use troupe_sandbox::{
-    Aftermath, Command, DenyRead, Ended, Exit, LaunchError, PROXY_ENV, Profile, Started, child_env,
-    resolve_with,
+    Aftermath, Command, DenyRead, Ended, Exit, LaunchError, PROXY_ENV, Profile, ResolveError,
+    Started, child_env, resolve_with,
 };
 use troupe_types::{ErrorClass, SandboxMode};
 
@@ -57,9 +57,16 @@ pub(crate) async fn launch(
         terminal: order.terminal,
     };
     let (surveyor, of) = (Arc::clone(&args.surveyor), order.clone());
+    let doors = Arc::clone(&args.doors);
     // Reads folders: not for a thread that serves others.
-    let resolved =
-        spawn_blocking(move || resolve_with(&of.sandbox, &of.workspace, &surveyor)).await;
+    let work = move || {
+        let (mut profile, deny) = resolve_with(&of.sandbox, &of.workspace, &surveyor)?;
+        if profile.proxied && profile.sandboxed {
+            profile.doors = doors(&of.sandbox);
+        }
+        Ok::<_, ResolveError>((profile, deny))
+    };
+    let resolved = spawn_blocking(work).await;
     let refused = |class, message| Err(LaunchRefusal::Refused { class, message });
     let (mut profile, deny) = match resolved {
         Ok(Ok(resolved)) => resolved,
@@ -73,9 +80,18 @@ pub(crate) async fn launch(
     }
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
-            let Started { output, notes, input, exit, mut kill, interrupt, listener, weaker } =
-                started;
-            if let Some(listener) = listener {
+            let Started {
+                output,
+                notes,
+                input,
+                exit,
+                mut kill,
+                interrupt,
+                listener,
+                doors,
+                weaker,
+            } = started;
+            if let Some(proxy) = listener {
                 let (alive, ended) = oneshot::channel::<()>();
                 let inner = kill;
                 // It goes when nobody can end the process any more.
@@ -85,7 +101,7 @@ pub(crate) async fn launch(
                 });
                 // Whom nobody serves reaches nobody: a refusal drops the listener.
                 let _refused = args.egress.tell(EgressMessage::Serve {
-                    way: Way::new(listener, ended),
+                    way: Way::new(WayParts { proxy, doors, ended }),
                     call: order.call,
                     allow: order.sandbox.allow_hosts.clone(),
                     deny: order.sandbox.deny_hosts.clone(),

@@ -29,20 +29,31 @@ pub enum EgressMessage {
     },
 }
 
-/// A way out: where a command asks, and a promise that is broken when it has ended.
+/// What a way out is made of.
 #[derive(Debug)]
-pub struct Way(Mutex<Option<(TcpListener, oneshot::Receiver<()>)>>);
+pub struct WayParts {
+    /// Where a command asks for hosts.
+    pub proxy: TcpListener,
+    /// Addresses of its own loopback that lead to the host's.
+    pub doors: Vec<TcpListener>,
+    /// Broken when the command has ended.
+    pub ended: oneshot::Receiver<()>,
+}
+
+/// A way out of a command's network; its listeners do not block.
+#[derive(Debug)]
+pub struct Way(Mutex<Option<WayParts>>);
 
 impl Way {
-    /// From a listener that does not block, and what is dropped with the command.
+    /// From its parts.
     #[must_use]
-    pub fn new(listener: TcpListener, ended: oneshot::Receiver<()>) -> Self {
-        Self(Mutex::new(Some((listener, ended))))
+    pub fn new(parts: WayParts) -> Self {
+        Self(Mutex::new(Some(parts)))
     }
 
     /// Takes it out, the first time.
     #[must_use]
-    pub fn take(&self) -> Option<(TcpListener, oneshot::Receiver<()>)> {
+    pub fn take(&self) -> Option<WayParts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -15,7 +15,7 @@ mod stream;
 mod tool;
 
 pub use conversation::{ConversationMessage, Gathered, StreamFact, ToolFact};
-pub use egress::{EgressMessage, Way};
+pub use egress::{EgressMessage, Way, WayParts};
 pub use orders::{Crew, Cut, Opener, StreamOrder, ToolOrder};
 pub use policy::{PolicyMessage, Question, Verdict};
 pub use recorder::{

@@ -24,14 +24,14 @@ use std::{
 
 /// Runs a command below this process, with its own descriptors, and waits for its end. For
 /// programs with a single thread; `serve` may start more once the command runs, and is handed the
-/// listener of a command whose network has a way out.
+/// listener of a command whose network has a way out, and its doors.
 ///
 /// # Errors
 /// When it cannot be started.
 pub fn run_under(
     command: Command,
     profile: Profile,
-    serve: impl FnOnce(TcpListener),
+    serve: impl FnOnce(TcpListener, Vec<TcpListener>),
 ) -> Result<Exit, LaunchError> {
     let io_failed = |error: io::Error| LaunchError::Launcher(error.to_string());
     let (ours, theirs) = sys::socket_pair(libc::SOCK_STREAM).map_err(io_failed)?;
@@ -66,17 +66,18 @@ pub fn run_under(
 fn follow(
     command: &Command,
     control: UnixStream,
-    serve: impl FnOnce(TcpListener),
+    serve: impl FnOnce(TcpListener, Vec<TcpListener>),
 ) -> Result<Exit, LaunchError> {
     let mut serve = Some(serve);
     loop {
         let mut bytes = [0; Report::BYTES];
         let received = wire::receive_some(control.as_fd(), &mut bytes);
-        let Ok((Report::BYTES, mut fds)) = received else { return Ok(Exit::Lost) };
+        let Ok((Report::BYTES, fds)) = received else { return Ok(Exit::Lost) };
         match Report::read(bytes) {
             Report::Started(..) => {
-                if let (Some(listener), Some(serve)) = (fds.pop(), serve.take()) {
-                    serve(TcpListener::from(listener));
+                let mut listeners = fds.into_iter().map(TcpListener::from);
+                if let (Some(listener), Some(serve)) = (listeners.next(), serve.take()) {
+                    serve(listener, listeners.collect());
                 }
             }
             Report::Failed(step, errno) => {
@@ -172,7 +173,7 @@ pub(crate) fn try_out(profile: &Profile) -> Enforcement {
         };
         let command = request.command.clone();
         drop(request);
-        let _ended = follow(&command, UnixStream::from(ours), drop);
+        let _ended = follow(&command, UnixStream::from(ours), |_, _| {});
         // SAFETY: waits for the init just made.
         unsafe { libc::waitpid(init.pid, std::ptr::null_mut(), libc::__WALL) };
         placeholders.release(&init.placeholders);

@@ -163,9 +163,10 @@ impl Launcher {
             kill: Arc::new(kill),
             interrupt,
             listener: listener.map(TcpListener::from),
+            doors: fds.map(TcpListener::from).collect(),
             weaker,
         };
-        if let Some(listener) = &started.listener {
+        for listener in started.listener.iter().chain(&started.doors) {
             listener.set_nonblocking(true).map_err(failed)?;
         }
         if let Some(master) = terminal {

@@ -22,7 +22,7 @@ use crate::{
 use std::{
     fs, io,
     io::{Read, Write},
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
@@ -252,6 +252,8 @@ struct Surroundings {
     copies: Vec<Repository>,
     /// Where the command asks for hosts.
     listener: Option<OwnedFd>,
+    /// What leads to the host's loopback.
+    doors: Vec<OwnedFd>,
 }
 
 fn set_up_namespaces(
@@ -277,7 +279,10 @@ fn set_up_namespaces(
         TcpListener::bind((Ipv4Addr::LOCALHOST, PROXY_PORT)).map(OwnedFd::from)
     });
     let listener = listener.transpose().map_err(failed(Step::Listener))?;
-    Ok(Surroundings { copies, listener })
+    // A port that the proxy has, or an address that this kernel lacks, is no reason to refuse it.
+    let open = |at: &SocketAddr| TcpListener::bind(at).map(OwnedFd::from).ok();
+    let doors = profile.doors.iter().filter(|_| profile.proxied).filter_map(open).collect();
+    Ok(Surroundings { copies, listener, doors })
 }
 
 /// Maps the child's users: root gets all that it has here, others just themselves.
@@ -338,7 +343,7 @@ fn run(request: &Request, level: Level, surroundings: Surroundings) -> ! {
 }
 
 fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Result<()> {
-    let Surroundings { copies, listener } = surroundings;
+    let Surroundings { copies, listener, doors } = surroundings;
     if level == Level::Full {
         prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong)?;
     }
@@ -348,7 +353,7 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
     let notes = if copies.is_empty() { None } else { Some(request.notes.to.try_clone()?) };
     let held = copies.iter().flat_map(|copy| [copy.original.as_raw_fd(), copy.upper.as_raw_fd()]);
     let held = held.chain(notes.as_ref().map(AsRawFd::as_raw_fd));
-    let held = held.chain(listener.as_ref().map(AsRawFd::as_raw_fd));
+    let held = held.chain(listener.iter().chain(&doors).map(AsRawFd::as_raw_fd));
     sys::close_others(kept.into_iter().chain(stdin).chain(held), 3)?;
     let null: OwnedFd = fs::File::open("/dev/null")?.into();
     let terminal = request.command.terminal.then(terminal::open).transpose();
@@ -388,13 +393,13 @@ fn lead(request: &Request, level: Level, surroundings: Surroundings) -> io::Resu
     let mut bytes = [0; 8];
     let terminal = terminal.ok().flatten();
     let along = terminal.iter().map(|terminal| terminal.master.as_fd());
-    let along: Vec<_> = along.chain(listener.iter().map(AsFd::as_fd)).collect();
+    let along: Vec<_> = along.chain(listener.iter().chain(&doors).map(AsFd::as_fd)).collect();
     let report = match failed.read_exact(&mut bytes).ok().and_then(|()| read_failure(bytes)) {
         Some((step, error)) => Report::Failed(step, error.raw_os_error().unwrap_or(libc::EIO)),
         None => Report::Started(terminal.is_some(), listener.is_some(), level),
     };
     wire::send(control.as_fd(), &report.write(), &along)?;
-    drop((terminal, listener));
+    drop((terminal, listener, doors));
     let mut copies = Copies { copies: &copies, notes, prefix: request.notes.prefix };
     watch(&mut control, &signals, leader, level, &mut copies)
 }

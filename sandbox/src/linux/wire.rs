@@ -27,7 +27,7 @@ const MAX_PACKET: usize = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
     /// The program runs. Whether its terminal and its listener came along, in this order, and what
-    /// holds it.
+    /// holds it. Behind the listener come those of its doors.
     Started(bool, bool, Level),
     /// The step that failed, with its error number.
     Failed(Step, i32),
@@ -144,6 +144,15 @@ pub(crate) fn encode(command: &Command, profile: &Profile) -> Vec<u8> {
     for paths in [&profile.repositories, &profile.caches, &profile.denied, &profile.reopened] {
         out.list(paths.iter().map(|path| path.as_os_str().as_bytes()));
     }
+    out.list(
+        profile
+            .doors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .iter()
+            .map(String::as_bytes),
+    );
     out.count(profile.roots.len());
     for root in &profile.roots {
         out.path(&root.path);
@@ -201,6 +210,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
     };
     let (repositories, caches) = (from.paths()?, from.paths()?);
     let (denied, reopened) = (from.paths()?, from.paths()?);
+    let doors = from.list()?.into_iter().map(|text| text.to_str()?.parse().ok());
+    let doors = doors.collect::<Option<Vec<_>>>()?;
     let count = from.count()?;
     let mut roots = Vec::new();
     for _ in 0..count {
@@ -218,6 +229,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(Command, Profile)> {
         reopened,
         network,
         proxied,
+        doors,
         limits,
         allow_unenforced,
         unprotected_names,
@@ -256,12 +268,12 @@ impl<'a> Decoder<'a> {
 }
 
 /// The most descriptors in a packet.
-const MAX_FDS: usize = 4;
+const MAX_FDS: usize = 80;
 const FD_BYTES: usize = size_of::<RawFd>();
 
 /// Room for the control data of that many descriptors.
 #[repr(C, align(16))]
-struct Control([u8; 64]);
+struct Control([u8; 512]);
 
 /// Sends a request with its three descriptors.
 pub(crate) fn request(
@@ -284,7 +296,7 @@ pub(crate) fn request(
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let numbers: Vec<RawFd> = fds.iter().take(MAX_FDS).map(AsRawFd::as_raw_fd).collect();
     let room = u32::try_from(numbers.len() * FD_BYTES).map_err(io::Error::other)?;
-    let mut control = Control([0; 64]);
+    let mut control = Control([0; 512]);
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: the message header points to live buffers for the time of the call; the control
     // buffer is aligned and has room for one header and `MAX_FDS` integers.
@@ -335,7 +347,7 @@ pub(crate) fn receive_some(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut control = Control([0; 64]);
+    let mut control = Control([0; 512]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: as in `send`; descriptors that arrive are owned here and nowhere else.
     unsafe {

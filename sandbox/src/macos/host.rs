@@ -111,7 +111,17 @@ impl Launcher {
         let weaker = super::enforcement(profile).weaker;
         let weaker = if profile.sandboxed { weaker } else { Vec::new() };
         let notes = Box::new(tokio::io::empty());
-        Ok(Started { output, notes, input, exit, kill, interrupt, listener, weaker })
+        Ok(Started {
+            output,
+            notes,
+            input,
+            exit,
+            kill,
+            interrupt,
+            listener,
+            doors: Vec::new(),
+            weaker,
+        })
     }
 
     #[allow(clippy::disallowed_methods, reason = "this package starts processes")]
@@ -203,7 +213,7 @@ fn exit_of(status: ExitStatus) -> Exit {
 }
 
 /// Runs a command with this process's own descriptors, and waits for its end; `serve` is handed the
-/// listener of a command whose network has a way out.
+/// listener of a command whose network has a way out. There are no doors here.
 ///
 /// # Errors
 /// When the program cannot be run.
@@ -211,7 +221,7 @@ fn exit_of(status: ExitStatus) -> Exit {
 pub fn run_under(
     command: Command,
     profile: Profile,
-    serve: impl FnOnce(TcpListener),
+    serve: impl FnOnce(TcpListener, Vec<TcpListener>),
 ) -> Result<Exit, LaunchError> {
     let (listener, port) =
         way_out(&profile).map_err(|error| LaunchError::Launcher(error.to_string()))?;
@@ -227,7 +237,7 @@ pub fn run_under(
     };
     let mut child = process.spawn().map_err(cannot)?;
     if let Some(listener) = listener {
-        serve(listener);
+        serve(listener, Vec::new());
     }
     child.wait().map(exit_of).map_err(cannot)
 }

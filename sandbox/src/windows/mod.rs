@@ -158,6 +158,7 @@ fn running(process: Process, job: Job, terminal: Option<Terminal>) -> Started {
         kill,
         interrupt,
         listener: None,
+        doors: Vec::new(),
         weaker: Vec::new(),
     }
 }
@@ -197,14 +198,14 @@ fn way_out(profile: &Profile) -> io::Result<Option<TcpListener>> {
 }
 
 /// Runs a command with this process's own handles, and waits for its end; `serve` is handed the
-/// listener of a command whose network has a way out.
+/// listener of a command whose network has a way out. There are no doors here.
 ///
 /// # Errors
 /// When it cannot be held or run.
 pub fn run_under(
     command: Command,
     profile: Profile,
-    serve: impl FnOnce(TcpListener),
+    serve: impl FnOnce(TcpListener, Vec<TcpListener>),
 ) -> Result<Exit, LaunchError> {
     let failed = |error: io::Error| LaunchError::Launcher(error.to_string());
     let held = hold(&profile)?;
@@ -212,7 +213,7 @@ pub fn run_under(
     let job = Job::new(&profile.limits).map_err(failed)?;
     let process = spawn::start(&command, held.as_ref(), &Streams::Own, &job)?;
     if let Some(listener) = listener {
-        serve(listener);
+        serve(listener, Vec::new());
     }
     let exit = process.wait().map(Exit::Code).map_err(failed);
     // The rest of its tree goes with it, as elsewhere.

@@ -82,6 +82,11 @@ impl Troupe {
             ),
             environment: Arc::new(setup.environment.clone()),
             surveyor: Arc::default(),
+            // Rules that cannot be read mean none; a session with such rules is not opened.
+            doors: Arc::new(|sandbox| {
+                let rules = Rules::new(&sandbox.allow_hosts, &sandbox.deny_hosts);
+                rules.map(|rules| rules.doors()).unwrap_or_default()
+            }),
             egress: egress.clone(),
         };
         let sessions_args = troupe_sessions::Args {

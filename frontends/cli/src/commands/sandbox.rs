@@ -26,7 +26,11 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     let company = Setup::new(&loaded);
     setup::usable(&company.policy)?;
     let failed = |error: ResolveError| CliError::config(error.to_string());
-    let profile = resolve(&settings.sandbox, &cwd, &Surveyor::default()).map_err(failed)?;
+    let rules = Arc::new(hosts(&settings.sandbox)?);
+    let mut profile = resolve(&settings.sandbox, &cwd, &Surveyor::default()).map_err(failed)?;
+    if profile.proxied && profile.sandboxed {
+        profile.doors = rules.doors();
+    }
     if args.explain {
         let found = enforcement(&profile);
         output::line(&format!("mode: {mode}"));
@@ -38,6 +42,9 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
         }
         for denied in &profile.denied {
             output::line(&format!("unreadable: {}", denied.display()));
+        }
+        for door in &profile.doors {
+            output::line(&format!("leads to this machine's own loopback: {door}"));
         }
         for layer in &found.layers {
             output::line(&format!("layer: {layer}"));
@@ -58,9 +65,8 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     }
     let env = child_env(&company.environment, std::env::vars_os(), &more);
     let command = Command { argv: args.command, env, cwd, ..Command::default() };
-    let rules = Arc::new(hosts(&settings.sandbox)?);
     let offline = profile.sandboxed && !profile.network && !profile.proxied;
-    match run_under(command, profile, |listener| way_out(listener, rules)) {
+    match run_under(command, profile, |proxy, doors| way_out(proxy, doors, rules)) {
         Ok(exit) => {
             let code = exit.shell_code();
             // Not where a signal ended it, or there was no such program.
@@ -99,7 +105,7 @@ fn hosts(settings: &SandboxSettings) -> Result<Rules, CliError> {
 
 /// Serves the command's way out on a thread of its own, until this process ends. What is refused is
 /// said on standard error.
-fn way_out(listener: TcpListener, rules: Arc<Rules>) {
+fn way_out(proxy: TcpListener, doors: Vec<TcpListener>, rules: Arc<Rules>) {
     let told = |decision: Decision| {
         if !decision.allowed {
             let Decision { host, port, reason, .. } = decision;
@@ -109,9 +115,12 @@ fn way_out(listener: TcpListener, rules: Arc<Rules>) {
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            listener.set_nonblocking(true)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            serve(listener, rules, told, std::future::pending()).await;
+            let listener = |listener: TcpListener| {
+                listener.set_nonblocking(true)?;
+                tokio::net::TcpListener::from_std(listener)
+            };
+            let doors = doors.into_iter().map(listener).collect::<Result<_, _>>()?;
+            serve(listener(proxy)?, doors, rules, told, std::future::pending()).await;
             Ok::<(), std::io::Error>(())
         })
     };
