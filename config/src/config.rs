@@ -1,6 +1,6 @@
 //! The configuration as plain values.
 
-use crate::{ConfigError, Places, provider::ProviderTable};
+use crate::{ConfigError, Places, file::read_settings, provider::ProviderTable};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -172,13 +172,12 @@ impl Config {
             None => None,
             Some(path) => {
                 let path = expand_home(path);
-                let text = std::fs::read_to_string(&path).map_err(|error| {
-                    ConfigError::of(format!(
-                        "model_instructions_file: {} cannot be read: {error}",
-                        path.display()
-                    ))
-                })?;
-                Some(text)
+                let place = path.display();
+                let cannot = |why: &dyn std::fmt::Display| {
+                    ConfigError::of(format!("model_instructions_file: {place}: {why}"))
+                };
+                let text = read_settings(&path).map_err(|error| cannot(&error))?;
+                Some(text.ok_or_else(|| cannot(&"there is no such file"))?)
             }
         };
         let write = &self.sandbox_workspace_write;

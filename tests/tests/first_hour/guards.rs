@@ -166,3 +166,43 @@ fn a_configuration_that_cannot_be_used_ends_a_run_and_never_holds_it_up() {
     };
     ends_before_its_first_request(device, &["config.toml", "a device"], "a device");
 }
+
+#[test]
+#[cfg(unix)]
+fn instructions_that_cannot_be_read_end_a_run_and_never_hold_it_up() {
+    let named = |make: fn(&Path), says: &str| {
+        let break_it = |stage: &Stage| {
+            make(&stage.troupe_home().join("rules.md"));
+            let config = "model_instructions_file = \"rules.md\"\n";
+            write(&stage.troupe_home().join("config.toml"), config);
+        };
+        ends_before_its_first_request(break_it, &["model_instructions_file", says], says);
+    };
+    named(fifo, "a named pipe");
+    named(dangling, "/nowhere/at/all");
+    named(|path| fs::create_dir(path).unwrap(), "a folder");
+    named(|_| (), "no such file");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_trusted_projects_configuration_that_cannot_be_used_ends_a_run() {
+    let break_it = |stage: &Stage, make: fn(&Path), trusted: bool| {
+        let work = stage.work().canonicalize().unwrap();
+        let trust = format!("[projects.\"{}\"]\ntrust_level = \"trusted\"\n", work.display());
+        write(&stage.troupe_home().join("config.toml"), if trusted { trust.as_str() } else { "" });
+        fs::create_dir(stage.work().join(".troupe")).unwrap();
+        make(&stage.work().join(".troupe/config.toml"));
+    };
+    for Breakage { name, make, says } in &OF_ANY_FILE {
+        let says = [".troupe/config.toml", says];
+        ends_before_its_first_request(|stage| break_it(stage, *make, true), &says, name);
+        // What is not used need not be readable.
+        let server = ModelServer::start(Script::new().turn(say("done")));
+        let stage = Stage::new().with_model(&server);
+        break_it(&stage, *make, false);
+        let finished = stage.troupe(["exec", "go"]).run();
+        assert_eq!(finished.code(), Some(0), "{name}: {}", told(&finished));
+        assert!(finished.stderr().contains("the project is not trusted"), "{}", told(&finished));
+    }
+}
