@@ -16,20 +16,26 @@ impl Rules {
     /// rules name. A rule with many ports means those that something listens at now.
     #[must_use]
     pub fn doors(&self) -> Vec<SocketAddr> {
-        let mut listening: Option<BTreeSet<u16>> = None;
-        let mut doors = BTreeSet::new();
-        for (address, first, last) in self.loopback() {
-            let many = u32::from(last - first) >= MOST_PORTS;
-            let ports: Vec<u16> = if many {
-                let there = listening.get_or_insert_with(listening_ports);
-                there.range(first..=last).copied().collect()
-            } else {
-                (first..=last).collect()
-            };
-            let at = ports.into_iter().map(|port| SocketAddr::new(address, port));
-            doors.extend(at.filter(|at| at.port() != 0 && self.behind(*at).is_some()));
+        let many = |first: u16, last: u16| u32::from(last - first) >= MOST_PORTS;
+        let (wide, few): (Vec<_>, Vec<_>) =
+            self.loopback().partition(|(_, first, last)| many(*first, *last));
+        let listening = if wide.is_empty() { BTreeSet::new() } else { listening_ports() };
+        let named = few.into_iter().flat_map(|(address, first, last)| {
+            (first..=last).map(move |port| SocketAddr::new(address, port))
+        });
+        let found = wide.into_iter().flat_map(|(address, first, last)| {
+            let there = listening.range(first..=last);
+            there.map(move |port| SocketAddr::new(address, *port))
+        });
+        // What is named comes first, should there be too many.
+        let mut doors = Vec::new();
+        for at in named.chain(found) {
+            let leads = at.port() != 0 && self.behind(at).is_some();
+            if leads && doors.len() < MOST_DOORS && !doors.contains(&at) {
+                doors.push(at);
+            }
         }
-        doors.into_iter().take(MOST_DOORS).collect()
+        doors
     }
 
     /// Whom a door leads to, if a rule allows it.

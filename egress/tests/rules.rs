@@ -122,6 +122,8 @@ fn doors_are_the_addresses_of_loopback_that_rules_allow() {
     assert_eq!(doors(&["127.0.0.5:5432"], &[]), ["127.0.0.5:5432"]);
     assert_eq!(doors(&["localhost:5432"], &[]), ["127.0.0.1:5432", "[::1]:5432"]);
     assert_eq!(doors(&["[::1]:1-2", "::1"], &[]), ["[::1]:1", "[::1]:2", "[::1]:80", "[::1]:443"]);
+    // Those that are named come before those that are found.
+    assert_eq!(doors(&["localhost:*", "127.0.0.1:9"], &[])[0], "127.0.0.1:9");
     assert_eq!(doors(&["localhost:7-8"], &["127.0.0.1:7", "[::1]"]), ["127.0.0.1:8"]);
     assert_eq!(doors(&["localhost:7"], &["localhost"]), ["127.0.0.1:7"; 0]);
     // No rule names loopback here.
