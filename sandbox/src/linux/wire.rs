@@ -279,17 +279,18 @@ struct Control([u8; 512]);
 pub(crate) fn request(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
-    [control, stdout, stderr]: [BorrowedFd<'_>; 3],
+    fds: [BorrowedFd<'_>; 3],
 ) -> io::Result<()> {
     if bytes.len() <= MAX_PACKET {
-        return send(socket, bytes, &[control, stdout, stderr]);
+        return send(socket, bytes, &fds);
     }
     if bytes.len() > MAX_REQUEST {
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }
     let long = sys::memory_file(c"troupe-request", bytes, libc::MFD_CLOEXEC)?;
     // An empty packet would be taken for the end.
-    send(socket, &[0], &[control, stdout, stderr, long.as_fd()])
+    let [control, output, notes] = fds;
+    send(socket, &[0], &[control, output, notes, long.as_fd()])
 }
 
 /// Sends bytes with at most [`MAX_FDS`] descriptors.

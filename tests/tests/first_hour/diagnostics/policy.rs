@@ -85,7 +85,7 @@ fn rules_that_cannot_be_used_have_a_code_and_a_whole_sentence() {
             let text = check(&stage, &["--for", front_end], "ls");
             text.assert_code(3);
             let lines: Vec<String> = text.stdout().lines().map(str::to_owned).collect();
-            assert_eq!(lines[0], "deny: nothing may run (decided by: rules)");
+            assert_eq!(lines[0], "deny: nothing may run (decided by: files)");
             assert!(lines[1].contains("mine.toml:"), "{}", lines[1]);
         }
         let json = check(&stage, &["--json"], "ls");
