@@ -61,11 +61,11 @@ impl InPlace {
         if !same(&data, found) {
             return Err(io::Error::other("it was replaced after the patch was checked"));
         }
-        if keep::is_special(&file)?
-            && let Some(lost) = kept(&file)?
-        {
-            let why = format!("{lost} would be lost by writing, and cannot be given back");
-            return Err(cannot(&reason, &io::Error::other(why)));
+        if keep::is_special(&file)? && kept(&file)?.is_some() {
+            return Err(io::Error::other(format!(
+                "{reason}, and writing it in place would take its set-id bits or capabilities away, \
+                 which this user cannot give back"
+            )));
         }
         let before = fs::read(place)?;
         Ok(Self { file, permissions: data.permissions(), before, after: after.to_vec(), reason })

@@ -33,6 +33,7 @@ fn own(new: &File, wanted: &fs::Metadata) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the same form as elsewhere")]
 fn own(_: &File, _: &fs::Metadata) -> io::Result<()> {
     Ok(())
 }

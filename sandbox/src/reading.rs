@@ -6,14 +6,10 @@
 
 use crate::deny::DenyRead;
 use std::{
-    collections::HashSet,
     fs::{self, File, Metadata},
     io,
     path::{Path, PathBuf},
 };
-
-/// How many entries below denied folders are compared with a file of several names.
-const MOST_COMPARED: usize = 20_000;
 
 /// Why a file is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -145,8 +141,11 @@ fn is_of_the_system(real: &Path, data: &Metadata) -> bool {
 /// Judging by what a file is, whatever it is called.
 #[cfg(unix)]
 mod identity {
-    use super::{DenyRead, HashSet, MOST_COMPARED, Metadata, OpenError, Path, PathBuf, fs, io};
-    use std::os::unix::fs::MetadataExt;
+    use super::{DenyRead, Metadata, OpenError, Path, PathBuf, fs, io};
+    use std::{collections::HashSet, os::unix::fs::MetadataExt};
+
+    /// How many entries below denied folders are compared with a file of several names.
+    const MOST_COMPARED: usize = 20_000;
 
     type Identity = (u64, u64);
 
