@@ -45,6 +45,8 @@ const IN_PLACE: u64 = 1024 * 1024;
 pub struct Args {
     /// The session's files.
     pub path: LogPath,
+    /// Whether its log is there already. Such a log is never made anew: it was removed then.
+    pub existing: bool,
     /// The writers.
     pub scribes: Arc<Scribes>,
     /// Told how far the log is written.
@@ -65,8 +67,8 @@ impl Role for Recorder {
     const IDEMPOTENT: bool = true;
 
     async fn start(args: Args, _: Life<RecorderMessage>) -> Result<Self, StartError> {
-        let Args { path, scribes, published, conversation } = args;
-        Ok(Self { scribes, target: Target { path, published, conversation } })
+        let Args { path, existing, scribes, published, conversation } = args;
+        Ok(Self { scribes, target: Target { path, existing, published, conversation } })
     }
 
     fn handle(&mut self, message: &RecorderMessage, cx: &mut Context<RecorderMessage>) {

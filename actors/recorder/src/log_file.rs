@@ -55,13 +55,14 @@ impl LogFile {
         path: LogPath,
         published: Arc<watch::Sender<Published>>,
         hook: Option<Arc<dyn LogHook>>,
+        existing: bool,
     ) -> Self {
         Self {
             path,
             published,
             hook,
             file: None,
-            seen: false,
+            seen: existing,
             known: false,
             next_seq: 0,
             len: 0,
@@ -436,7 +437,7 @@ mod tests {
     fn a_log_that_was_removed_is_neither_made_again_nor_written_to() {
         let dir = tempfile::tempdir().unwrap();
         let path = LogPath::new(dir.path(), SessionId::from_u128(1));
-        let log = || LogFile::new(path.clone(), Arc::default(), None);
+        let log = || LogFile::new(path.clone(), Arc::default(), None, false);
         let removed = |opened: Result<(), OpenFailure>| match opened {
             Err(OpenFailure::Fault(fault)) => assert!(fault.message.contains("was removed")),
             Err(OpenFailure::Locked) => panic!("it is locked"),
@@ -451,6 +452,10 @@ mod tests {
         fs::remove_file(path.file()).unwrap();
         drop(holder);
         removed(waiting.open(true));
+        // Before its writer opened it for the first time.
+        let mut late = LogFile::new(path.clone(), Arc::default(), None, true);
+        removed(late.open(false));
+        removed(late.open(true));
         // While it rests.
         let mut resting = log();
         assert!(resting.open(true).is_ok());

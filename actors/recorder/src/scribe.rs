@@ -38,6 +38,8 @@ const BATCH: usize = 256;
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) path: LogPath,
+    /// Whether the log was there when the session was opened: then it is never made.
+    pub(crate) existing: bool,
     pub(crate) published: Arc<watch::Sender<Published>>,
     pub(crate) conversation: Mailbox<ConversationMessage>,
 }
@@ -278,7 +280,8 @@ impl Scribe {
     fn opened(&mut self, target: &Target, create: bool) -> Result<&mut LogFile, OpenFailure> {
         let entry = self.logs.entry(target.path.clone()).or_insert_with(|| {
             let published = Arc::clone(&target.published);
-            (LogFile::new(target.path.clone(), published, self.hook.clone()), Instant::now())
+            let (path, hook) = (target.path.clone(), self.hook.clone());
+            (LogFile::new(path, published, hook, target.existing), Instant::now())
         });
         entry.1 = Instant::now();
         // A log that refuses is not opened: it answers with its fault.

@@ -74,6 +74,7 @@ impl Stage {
         let published = Arc::new(watch::Sender::new(Published::default()));
         let args = Args {
             path: path.clone(),
+            existing: path.file().exists(),
             scribes: Arc::clone(&scribes),
             published: Arc::clone(&published),
             conversation: conversation.clone(),

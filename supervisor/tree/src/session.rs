@@ -89,6 +89,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
     };
     let recorder_args = troupe_recorder::Args {
         path: log.clone(),
+        existing: making.resumed,
         scribes: Arc::clone(&parts.scribes),
         published: Arc::clone(&published),
         conversation: mailbox.clone(),
