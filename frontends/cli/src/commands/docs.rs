@@ -32,6 +32,7 @@ const PAGES: &[Page] = &[
     page!("policy", "what may run: rules, approval, checking a command"),
     page!("providers", "servers of models and what they need"),
     page!("tools", "what the model can do"),
+    page!("instructions", "files that tell the model how to work: AGENTS.md and others"),
     page!("apply-patch", "the form of patches"),
     page!("failures", "what happens when something fails"),
     page!("security", "what is promised, and what is not"),
