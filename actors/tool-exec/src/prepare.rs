@@ -103,12 +103,12 @@ pub(crate) async fn prepare(args: &Args) -> Prepared {
 fn typing(all: &[BackgroundProcess], write: &tools::WriteArgs) -> Prepared {
     let Some(process) = all.iter().find(|known| known.process == write.process) else {
         let there = match all {
-            [] => "There is none".to_owned(),
-            all => format!("There are: {}", list(all.iter())),
+            [] => "No process runs in the background".to_owned(),
+            all => format!("In the background: {}", list(all.iter())),
         };
         return refused(format!(
-            "there is no process {} (it ended and was read to its end, or was ended with the \
-             session). {there}",
+            "there is no process {}: it has ended and all of its output was read, or it ended with \
+             its session. {there}",
             write.process
         ));
     };

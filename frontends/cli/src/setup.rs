@@ -21,7 +21,8 @@ use troupe_types::SandboxMode;
 /// The remedies for a missing provider; the lines can be added to the end of the file.
 fn no_provider(loaded: &Loaded, offer: &str) -> String {
     format!(
-        "no provider of models is configured. Do one of these:
+        "\
+no provider of models is configured. Do one of these:
   - set OPENAI_API_KEY to use OpenAI
   - use a model server on this machine: --oss{offer}
   - add your server to the end of {}, and choose it with -c model_provider=mine:

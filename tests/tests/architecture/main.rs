@@ -5,9 +5,11 @@
 //! is there to refuse.
 
 mod arrows;
+mod lexer;
 mod manifests;
 mod packages;
 mod source;
+mod texts;
 
 use packages::packages;
 use std::{
@@ -55,6 +57,16 @@ fn parsed(folder: &Path) -> toml::Table {
 
 #[test]
 fn unsafe_code_and_processes_stay_in_their_room() {
+    assert_none("code outside its room", &in_sources(source::check));
+}
+
+#[test]
+fn texts_are_printed_as_they_were_meant() {
+    assert_none("texts with a lost line continuation", &in_sources(texts::check));
+}
+
+/// What a rule finds in all sources of the workspace.
+fn in_sources(rule: fn(&Path, &str) -> Vec<String>) -> Vec<String> {
     let root = workspace_root();
     let (mut wrong, mut files) = (Vec::new(), 0);
     for package in packages(&packages::metadata()) {
@@ -62,11 +74,11 @@ fn unsafe_code_and_processes_stay_in_their_room() {
             let text = fs::read_to_string(&file).unwrap();
             let place = file.strip_prefix(&root).unwrap();
             files += 1;
-            wrong.extend(source::check(place, &text));
+            wrong.extend(rule(place, &text));
         }
     }
     assert!(files > 100, "only {files} files were looked at");
-    assert_none("code outside its room", &wrong);
+    wrong
 }
 
 /// The Rust files of a package.

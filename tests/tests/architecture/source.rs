@@ -2,6 +2,7 @@
 //!
 //! The compiler's own lints say the same and can be switched off line by line; this cannot.
 
+use crate::lexer::{Token, tokens};
 use std::path::Path;
 
 /// What starts a process, or belongs to one that was started.
@@ -30,7 +31,7 @@ pub(crate) fn check(place: &Path, text: &str) -> Vec<String> {
 }
 
 /// Whether a file holds tests only.
-fn is_test(place: &Path) -> bool {
+pub(crate) fn is_test(place: &Path) -> bool {
     place.ends_with("tests.rs")
         || place
             .components()
@@ -58,102 +59,8 @@ fn processes(tokens: &[Token<'_>]) -> Vec<usize> {
     lines
 }
 
-#[derive(Debug, PartialEq)]
-struct Token<'a> {
-    text: &'a str,
-    line: usize,
-}
-
-/// Words and signs of Rust source, without comments, texts and characters.
-fn tokens(source: &str) -> Vec<Token<'_>> {
-    let mut found = Vec::new();
-    let (mut at, mut line) = (0, 1);
-    while let Some(first) = source[at..].chars().next() {
-        let rest = &source[at..];
-        let word = rest.len() - rest.trim_start_matches(is_word).len();
-        let hidden = passed_over(rest);
-        let length = hidden.unwrap_or(if word > 0 { word } else { first.len_utf8() });
-        if hidden.is_none() && !first.is_whitespace() {
-            found.push(Token { text: &rest[..length], line });
-        }
-        line += rest[..length].matches('\n').count();
-        at += length;
-    }
-    found
-}
-
-fn is_word(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
-}
-
-/// The length of the comment, text or character that begins here.
-fn passed_over(rest: &str) -> Option<usize> {
-    if rest.starts_with("//") {
-        return Some(rest.find('\n').unwrap_or(rest.len()));
-    }
-    if rest.starts_with("/*") {
-        return Some(comment(rest));
-    }
-    let word = rest.len() - rest.trim_start_matches(is_word).len();
-    match (&rest[..word], rest[word..].chars().next()) {
-        ("" | "b" | "c", Some('"')) => Some(word + quoted(&rest[word..], '"')),
-        ("r" | "br" | "cr", Some('"' | '#')) => raw(&rest[word..]).map(|length| word + length),
-        ("" | "b", Some('\'')) => character(&rest[word..]).map(|length| word + length),
-        _ => None,
-    }
-}
-
-/// Comments nest.
-fn comment(rest: &str) -> usize {
-    let (mut depth, mut at) = (0_usize, 0);
-    while at < rest.len() {
-        let here = &rest.as_bytes()[at..];
-        if here.starts_with(b"/*") {
-            (depth, at) = (depth + 1, at + 2);
-        } else if here.starts_with(b"*/") {
-            (depth, at) = (depth - 1, at + 2);
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += 1;
-        }
-    }
-    rest.len()
-}
-
-/// A text or character with its quotes.
-fn quoted(rest: &str, quote: char) -> usize {
-    let mut escaped = true;
-    for (at, character) in rest.char_indices() {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            _ if character == quote => return at + 1,
-            _ => {}
-        }
-    }
-    rest.len()
-}
-
-/// A raw text; `None` for a raw word such as `r#type`.
-fn raw(rest: &str) -> Option<usize> {
-    let hashes = rest.len() - rest.trim_start_matches('#').len();
-    let body = rest[hashes..].strip_prefix('"')?;
-    let end = format!("\"{}", "#".repeat(hashes));
-    let length = body.find(&end).map_or(body.len(), |at| at + end.len());
-    Some(hashes + 1 + length)
-}
-
-/// A character; `None` for a lifetime.
-fn character(rest: &str) -> Option<usize> {
-    let mut inside = rest.chars().skip(1);
-    let (first, second) = (inside.next(), inside.next());
-    (first == Some('\\') || second == Some('\'')).then(|| quoted(rest, '\''))
-}
-
 mod refuses {
-    use super::{check, tokens};
+    use super::check;
     use std::path::Path;
 
     fn wrong(place: &str, text: &str) -> Vec<String> {
@@ -209,12 +116,5 @@ mod refuses {
         ] {
             assert_eq!(wrong("frontends/cli/src/main.rs", text), [""; 0], "{text}");
         }
-    }
-
-    #[test]
-    fn what_is_passed_over_hides_nothing_behind_it() {
-        let source = "a /*x*/ 'b' b'\\'' 'c: r#\"d\"# r#type \"e\" f";
-        let texts: Vec<&str> = tokens(source).iter().map(|token| token.text).collect();
-        assert_eq!(texts, ["a", "'", "c", ":", "r", "#", "type", "f"]);
     }
 }
