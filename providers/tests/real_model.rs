@@ -3,6 +3,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+#[allow(unreachable_pub)]
+#[path = "../../tests/src/skip.rs"]
+mod skip;
 mod support;
 
 use futures_util::{StreamExt, TryStreamExt};
@@ -18,7 +21,10 @@ use troupe_types::{
 /// A provider for each wire, or nothing where no server is named.
 fn providers() -> Vec<Arc<dyn Provider>> {
     let Ok(url) = std::env::var("TROUPE_REAL_MODEL") else {
-        eprintln!("TROUPE_REAL_MODEL is not set: nothing was tested");
+        skip::skipped(
+            std::thread::current().name().unwrap_or_default(),
+            "needs a model server, named by TROUPE_REAL_MODEL",
+        );
         return Vec::new();
     };
     let wires = [WireApi::Chat, WireApi::Responses];

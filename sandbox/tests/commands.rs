@@ -5,6 +5,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test program")]
 
+#[allow(unreachable_pub)]
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
 use std::{
     collections::BTreeSet,
     ffi::OsString,
@@ -389,12 +393,13 @@ async fn interrupts(stage: &Stage) {
 async fn groups(stage: &Stage) {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let mount = mounts.lines().find(|line| line.contains(" - cgroup2 "));
-    let Some(mount) = mount.and_then(|line| line.split(' ').nth(4)) else { return };
+    let skipped = || skip::skipped("groups", "needs root and a cgroup2 file system to write to");
+    let Some(mount) = mount.and_then(|line| line.split(' ').nth(4)) else { return skipped() };
     let home = fs::read_to_string("/proc/self/cgroup").unwrap();
     let home = home.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or("").to_owned();
     let base = Path::new(mount).join(format!("delegated-{}", std::process::id()));
     if fs::create_dir(&base).is_err() {
-        return;
+        return skipped();
     }
     let mark = format!(
         "python3 -c 'import os; os.setxattr(\"{}\", \"user.delegate\", b\"1\")'",

@@ -103,8 +103,11 @@ fn arguments(profile: &Path) -> Vec<String> {
         "release" => arguments.push("--release".to_owned()),
         other => arguments.extend(["--profile".to_owned(), other.to_owned()]),
     }
-    // Cargo marks the target directory itself; a folder between is that of a target triple.
-    let target = if parent.join("CACHEDIR.TAG").exists() {
+    // A folder between the target directory and the profile is that of a target triple. Cargo marks
+    // a target directory that it made itself, and keeps what it knows of rustc in each.
+    let marked = |mark: &str| parent.join(mark).exists();
+    let triple = name(parent).matches('-').count() >= 2;
+    let target = if marked("CACHEDIR.TAG") || marked(".rustc_info.json") || !triple {
         parent
     } else {
         arguments.extend(["--target".to_owned(), name(parent)]);

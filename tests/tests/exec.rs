@@ -437,14 +437,20 @@ fn the_demo_ends_well() {
     let stage = Stage::new();
     let finished = stage.troupe(["demo"]).limit(Duration::from_secs(60)).run();
     finished.assert_success();
-    for part in [
-        "FAILED: 100 less 20 is 80, not 120",
-        "was started again",
-        "ok: 100 less 20 is 80",
-        "nothing was lost",
-    ] {
+    for part in ["FAILED: 100 less 20 is 80, not 120", "was started again", "ok: 100 less 20 is 80"]
+    {
         assert!(finished.stdout().contains(part), "{part} in {}", finished.stdout());
     }
+    // The end is what a newcomer wants to know: the change, and one sentence.
+    let stdout = finished.stdout();
+    let end: Vec<&str> = stdout.lines().rev().take(7).collect();
+    assert!(end[0].contains("nothing was lost") && end[0].len() < 160, "{stdout}");
+    assert!(end.contains(&"-echo $((price + discount))"), "{stdout}");
+    assert!(end.contains(&"What changed in price.sh:"), "{stdout}");
+    assert!(!stdout.contains("HANDLED"), "{stdout}");
+    let verbose = stage.troupe(["demo", "--verbose"]).limit(Duration::from_secs(60)).run();
+    verbose.assert_success();
+    assert!(verbose.stdout().contains("HANDLED"), "{}", verbose.stdout());
     stage.assert_no_process_left();
 }
 
@@ -461,11 +467,12 @@ fn told(script: &str) -> String {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_the_sandbox_refused_and_what_was_made_is_told() {
-    let refused = told("echo x > /var/lib/troupe-new");
-    let path = "/var/lib/troupe-new is outside the folders that commands may write to";
-    if std::fs::metadata("/var/lib").is_ok_and(|data| !data.permissions().readonly()) && is_root() {
-        assert!(refused.ends_with(&format!("\nSandbox: {path}.")), "{refused}");
-    }
+    // A folder that this user may write to, so that only the sandbox refuses.
+    let outside = tempfile::Builder::new().prefix("outside-").tempdir_in("/var/tmp").unwrap();
+    let path = std::fs::canonicalize(outside.path()).unwrap().join("new").display().to_string();
+    let refused = told(&format!("echo x > {path}"));
+    let reason = format!("\nSandbox: {path} is outside the folders that commands may write to");
+    assert!(refused.contains(&reason), "{refused}");
     for script in ["echo x >> .git/config", "mkdir .codex/x"] {
         let protected = told(script);
         assert!(protected.contains("is protected: commands cannot change it."), "{protected}");
@@ -475,12 +482,4 @@ fn what_the_sandbox_refused_and_what_was_made_is_told() {
     assert!(!words.contains("Sandbox: "), "{words}");
     let made = told("git init -q sub && echo evil > sub/.git/hooks/pre-commit");
     assert!(made.contains("sub/.git, whose use runs programs: hooks/pre-commit;"), "{made}");
-}
-
-/// Whether this test may write everywhere, so that only the sandbox can refuse.
-#[cfg(target_os = "linux")]
-fn is_root() -> bool {
-    std::fs::OpenOptions::new().append(true).open("/proc/self/oom_score_adj").is_ok()
-        && std::fs::metadata("/root").is_ok()
-        && std::fs::read_dir("/root").is_ok()
 }

@@ -1,13 +1,17 @@
 //! OpenAI's public TypeScript SDK drives `troupe`, unmodified, as if it were its own program.
 //!
-//! Needs `npm` and its registry: the SDK is installed into a folder that goes with the test.
+//! Needs Node and `npm` with its registry: the SDK is installed into a folder that goes with the
+//! test.
 
 use serde_json::{Value, json};
 use std::fs;
-use troupe_tests::{binary, model_server::*, stage::Stage};
+use troupe_tests::{binary, machine, model_server::*, skip, stage::Stage};
 
 #[test]
 fn a_streamed_thread_of_several_turns() {
+    if let Some(missing) = ["node", "npm"].iter().find(|program| !machine::has(program)) {
+        skip!(format!("needs {missing}"));
+    }
     let server = ModelServer::start(
         Script::new()
             .turn(call("shell", json!({ "command": "echo from the sdk > file" })))

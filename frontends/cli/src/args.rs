@@ -326,6 +326,9 @@ pub(crate) struct DemoArgs {
     /// Keep the throw-away project
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Show at the end what each actor did
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorArg,

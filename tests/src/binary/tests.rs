@@ -19,3 +19,11 @@ fn the_profile_and_the_triple_come_from_the_path() {
         ["--profile", "fast", "--target", "x86_64-unknown-linux-musl"]
     );
 }
+
+/// Cargo marks no target directory that was there before it.
+#[test]
+fn a_target_directory_without_a_mark_is_no_triple() {
+    let root = tempfile::tempdir().unwrap();
+    let all = arguments(&root.path().join("target/debug"));
+    assert_eq!(all, ["--target-dir", root.path().join("target").to_str().unwrap()]);
+}

@@ -4,6 +4,9 @@ mod grep_files;
 mod list_dir;
 mod parse;
 mod read_file;
+#[allow(unreachable_pub)]
+#[path = "../../../../tests/src/skip.rs"]
+mod skip;
 mod specs;
 mod view_image;
 

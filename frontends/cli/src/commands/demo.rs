@@ -1,4 +1,4 @@
-//! `troupe demo`: the whole company at work, with a built-in model and one accident.
+//! `troupe demo`: the agent fixes a test with a built-in model, and one actor is killed meanwhile.
 
 use crate::{
     args::DemoArgs,
@@ -99,22 +99,28 @@ async fn perform(demo: Demo, project: &Path, args: &DemoArgs) -> CliResult {
         }),
         victim: format!("troupe/conversations/conversation:{0}/conversation", conversation.id()),
         struck: false,
+        diff: String::new(),
     };
     let lines = [
         ("project", project.display().to_string()),
-        ("model", "the built-in rehearsal; no model is asked".to_owned()),
+        ("model", "a built-in script; no model is asked".to_owned()),
         ("sandbox", "workspace-write, network off".to_owned()),
         ("session id", conversation.id().to_string()),
     ];
     output::text(&stage.human.header("Troupe demo", &lines, PROMPT));
     let outcome = stage.play(&troupe, &conversation, &faults).await?;
     let fixed = fs::read_to_string(project.join("price.sh")).unwrap_or_default() != PRICE;
-    report(&troupe, &conversation, &faults);
+    if args.verbose {
+        report(&troupe, &conversation, &faults);
+    }
     troupe.stop().await;
     match outcome {
         Outcome::Completed if fixed && !faults.landed().is_empty() => {
+            output::line("\nWhat changed in price.sh:");
+            output::text(&stage.diff);
             output::line(
-                "\nThe test is fixed, one actor was killed on the way, and nothing was lost or done twice.",
+                "\nThe test passes. The conversation's actor was killed while the patch was applied; \
+                 nothing was lost, and nothing was done twice.",
             );
             Ok(ExitCode::SUCCESS)
         }
@@ -130,6 +136,8 @@ struct Stage {
     /// The path of the actor that is killed.
     victim: String,
     struck: bool,
+    /// What the patch changed.
+    diff: String,
 }
 
 impl Stage {
@@ -147,6 +155,11 @@ impl Stage {
             match &line.record {
                 Record::CallStarted(body) if matches!(body.detail, CallDetail::Patch { .. }) => {
                     self.strike(faults);
+                }
+                Record::CallFinished(body) => {
+                    if let Some(CallDetail::Patch { changes }) = &body.detail {
+                        self.diff = changes.iter().map(|change| change.diff.as_str()).collect();
+                    }
                 }
                 Record::TurnFinished(body) => return Ok(body.result.clone()),
                 _ => {}
@@ -171,7 +184,7 @@ impl Stage {
 
 /// What each actor did.
 fn report(troupe: &Troupe, conversation: &Conversation, faults: &troupe::Faults) {
-    output::line("\nThe company when the curtain fell:");
+    output::line("\nThe actors at the end of the run:");
     output::text(&tree::table(&tree::node(&troupe.tree())));
     output::line("\nMessages that each actor handled:");
     let base = format!("troupe/conversations/conversation:{}/", conversation.id());

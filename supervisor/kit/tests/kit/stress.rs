@@ -24,6 +24,8 @@ use troupe_kit::{
 
 const ITEMS: u64 = 400;
 const LANE: usize = 4;
+/// Items that may be on their way to the log: the protocol that bounds its lane of commands.
+const IN_FLIGHT: u64 = 128;
 
 /// What outlives every crash: a disk, and the audience.
 #[derive(Clone, Default)]
@@ -216,10 +218,12 @@ async fn play(kit: &Kit) -> World {
         .with(lasting(ChildSpec::supervisor("team", &team)).build());
     let root = Root::start(company);
     // The edge: a front end that offers each item until it is taken.
+    let written = || world.paper.lock().unwrap().len() as u64;
     for number in 1..=ITEMS {
+        eventually("the log keeps up", || written() + IN_FLIGHT >= number).await;
         props().worker.offer(Work::Item(number)).await.unwrap();
     }
-    eventually("all is written", || world.paper.lock().unwrap().len() as u64 >= ITEMS).await;
+    eventually("all is written", || written() >= ITEMS).await;
     let view = root.view();
     let seen = view.find("team/worker").unwrap();
     assert!(seen.bulk.high_water <= LANE, "{seen:?}");
