@@ -1,7 +1,7 @@
 //! A complete program around the library: one session, one prompt, what the model answers.
 
 use troupe::config::{LoadOptions, load};
-use troupe::types::{Event, Item, Op, Record};
+use troupe::types::{Event, Item, Op, Outcome, Record};
 use troupe::{Opening, Setup, Troupe};
 
 #[tokio::main(flavor = "current_thread")]
@@ -27,7 +27,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let Item::Assistant(item) = body.item else { continue };
                 println!("{}", item.text);
             }
-            Record::TurnFinished(_) => break,
+            Record::TurnFinished(body) => match body.result {
+                Outcome::Completed => break,
+                other => return Err(format!("the turn did not complete: {other:?}").into()),
+            },
             _ => {}
         }
     }

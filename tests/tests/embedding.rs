@@ -1,4 +1,4 @@
-//! The program of the embedding guide: it is the one on the page, it is short, and it works.
+//! The programs of the embedding guide: they are those on the page, short, and they work.
 
 use serde_json::json;
 use std::fs;
@@ -11,6 +11,23 @@ fn the_page_shows_the_program_that_is_compiled() {
     let page = fs::read_to_string(root.join("docs/embedding.md")).unwrap();
     assert!(page.contains(&program), "docs/embedding.md and tests/examples/embedding.rs differ");
     assert!(program.lines().count() < 40);
+    let second = fs::read_to_string(root.join("tests/examples/two_conversations.rs")).unwrap();
+    // The page shows what is new in it, from the first session on.
+    let shown =
+        second.split_once("    let troupe = ").unwrap().1.split_once("    Ok(())").unwrap().0;
+    assert!(
+        page.contains(shown),
+        "docs/embedding.md and tests/examples/two_conversations.rs differ"
+    );
+}
+
+/// The overrides that name a server to a program of the guide.
+fn overrides(server: &ModelServer) -> [String; 3] {
+    [
+        "model=\"m\"".to_owned(),
+        "model_provider=\"test\"".to_owned(),
+        format!("model_providers.test.base_url=\"{}\"", server.url()),
+    ]
 }
 
 #[test]
@@ -22,15 +39,36 @@ fn the_program_runs() {
     );
     let stage = Stage::new();
     stage.write("file.txt", "x");
-    let url = server.url();
-    let run = stage.program(binary::example("troupe-tests", "embedding")).args([
-        "model=\"m\"".to_owned(),
-        "model_provider=\"test\"".to_owned(),
-        format!("model_providers.test.base_url=\"{url}\""),
-    ]);
+    let run = stage.program(binary::example("troupe-tests", "embedding")).args(overrides(&server));
     let finished = run.run();
     finished.assert_success();
     assert_eq!(finished.stdout(), "There is one file.\n");
     assert!(server.requests()[1].outputs()[0].1.contains("file.txt"));
+    stage.assert_no_process_left();
+}
+
+#[test]
+fn a_turn_that_fails_is_seen() {
+    let server = ModelServer::start(Script::always(status(401)));
+    let stage = Stage::new();
+    let run = stage.program(binary::example("troupe-tests", "embedding")).args(overrides(&server));
+    let finished = run.run();
+    finished.assert_code(1);
+    assert!(finished.stderr().contains("the turn did not complete"), "{}", finished.stderr());
+}
+
+#[test]
+fn one_conversation_is_interrupted_and_the_other_goes_on() {
+    let server = ModelServer::start(
+        Script::new()
+            .turn(call("shell", json!({ "command": "sleep 300" })))
+            .turn(say("Hello."))
+            .by_arrival(),
+    );
+    let stage = Stage::new();
+    let program = binary::example("troupe-tests", "two_conversations");
+    let finished = stage.program(program).args(overrides(&server)).run();
+    finished.assert_success();
+    assert_eq!(finished.stdout(), "quick: Some(Completed)\nslow: Some(Cancelled)\n");
     stage.assert_no_process_left();
 }
