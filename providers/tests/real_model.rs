@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../../tests/src/skip.rs"]
 mod skip;
 mod support;

@@ -1,11 +1,8 @@
 //! What this machine allows, found by trying, without the program under test.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Stdio},
-    sync::OnceLock,
-};
+pub use crate::skip::user_namespaces;
+
+use std::{fs, path::Path};
 
 /// Ends a test that this machine does not allow: it is said and counted (see [`crate::skip`]).
 ///
@@ -25,13 +22,6 @@ macro_rules! skip {
             ::core::convert::AsRef::<str>::as_ref(&$needs),
         )
     };
-}
-
-/// Whether an unprivileged process gets user and mount namespaces.
-#[must_use]
-pub fn user_namespaces() -> bool {
-    static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| succeeds(Command::new("unshare").args(["-Urm", "true"])))
 }
 
 /// Whether this process is root and may become any other user: root of the machine, not of a user
@@ -62,9 +52,4 @@ fn is_program(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn is_program(path: &Path) -> bool {
     path.with_extension("exe").is_file() || path.with_extension("cmd").is_file()
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
 }

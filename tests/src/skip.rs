@@ -1,4 +1,4 @@
-//! What a machine does not allow to test is said, and counted.
+//! What a machine does not allow to test is said, and counted; and what is asked most often of it.
 //!
 //! One line on standard error for each, past the test harness, which hides the output of tests that
 //! pass: `SKIPPED 3: bad_input::a_disk_that_fills_up: needs user namespaces`. The number counts all
@@ -11,7 +11,21 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::OnceLock,
 };
+
+/// Whether this process gets user and mount namespaces, without which the sandbox is weaker.
+#[must_use]
+pub fn user_namespaces() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        let mut probe = Command::new("unshare");
+        probe.args(["-Urm", "true"]).stdin(Stdio::null());
+        probe.stdout(Stdio::null()).stderr(Stdio::null());
+        probe.status().is_ok_and(|status| status.success())
+    })
+}
 
 /// Says and counts what cannot be tested here, and what it would need.
 pub fn skipped(what: &str, needs: &str) {

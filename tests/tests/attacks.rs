@@ -16,7 +16,10 @@ use std::{
     os::unix::{ffi::OsStringExt, fs::PermissionsExt, process::CommandExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use troupe_tests::{binary, machine, skip};
@@ -43,7 +46,7 @@ struct Case {
     modes: Vec<String>,
     /// `root` or `ordinary`: makes sense for that user alone.
     user: Option<String>,
-    /// Programs without which it says nothing.
+    /// What it says nothing without: programs, or `user namespaces`.
     #[serde(default)]
     needs: Vec<String>,
     #[serde(default)]
@@ -135,7 +138,7 @@ fn commands_reach_what_they_may_and_nothing_else() {
         fs::write(path, report).unwrap();
     }
     for (what, number) in left_out {
-        skip::skipped(&format!("attacks, {number} cases"), &format!("need {what}"));
+        skip::skipped(&format!("{number} cases"), &format!("need {what}"));
     }
     println!("{} of {count} cases as they should be", count - failed.len());
     assert!(count > 0 && failed.is_empty(), "{} of {count}:\n{}", failed.len(), failed.join("\n"));
@@ -145,6 +148,8 @@ fn commands_reach_what_they_may_and_nothing_else() {
 struct Stage {
     folder: tempfile::TempDir,
     user: Option<u32>,
+    /// What was looked for, and whether it is there.
+    known: Mutex<BTreeMap<String, bool>>,
 }
 
 impl Stage {
@@ -155,7 +160,7 @@ impl Stage {
         fs::copy(binary::troupe(), folder.path().join("troupe")).unwrap();
         let probe = binary::workspace_root().join("tests/attacks/probe.py");
         fs::copy(probe, folder.path().join("probe.py")).unwrap();
-        Self { folder, user }
+        Self { folder, user, known: Mutex::default() }
     }
 
     fn path(&self) -> OsString {
@@ -170,12 +175,25 @@ impl Stage {
 
     /// What a case needs and this machine does not have.
     fn missing(&self, case: &Case) -> Vec<String> {
-        case.needs.iter().filter(|program| !self.has(program)).cloned().collect()
+        let scripts = [&case.setup, &case.run, &case.during, &case.check];
+        let python = scripts.iter().any(|text| text.contains("$P") || text.contains("python3"));
+        let python = python.then_some("/usr/bin/python3");
+        let needs = case.needs.iter().map(String::as_str).chain(python);
+        needs.filter(|what| !self.has(what)).map(str::to_owned).collect()
     }
 
     fn has(&self, program: &str) -> bool {
+        let mut known = self.known.lock().unwrap();
+        *known.entry(program.to_owned()).or_insert_with(|| self.looks_for(program))
+    }
+
+    fn looks_for(&self, program: &str) -> bool {
+        let script = match program {
+            "user namespaces" => "unshare -Urm true".to_owned(),
+            program => format!("command -v {program} && {program} --version"),
+        };
         let mut command = self.command("sh", Path::new("/"), &BTreeMap::new());
-        command.args(["-c", &format!("command -v {program} && {program} --version")]);
+        command.args(["-c", &script]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().unwrap().success()
     }

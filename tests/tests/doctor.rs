@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 use troupe_tests::{
-    binary,
+    binary, machine,
     model_server::*,
+    skip,
     stage::{Finished, Stage},
 };
 
@@ -13,9 +14,12 @@ fn findings(finished: &Finished, check: &str) -> Vec<Value> {
     finished.json_lines().into_iter().filter(|line| line["check"] == check).collect()
 }
 
-/// Runs the program where no user namespaces can be made.
+/// Runs the program where no user namespaces can be made: that may be this machine.
 fn without_namespaces(stage: &Stage, arguments: &[&str]) -> Finished {
     let troupe = binary::troupe();
+    if !machine::user_namespaces() {
+        return stage.program(troupe).args(arguments).run();
+    }
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
     let run = stage.program("unshare").args(["-Ur", "sh", "-c", script, "sh"]);
     run.arg(troupe).args(arguments).run()
@@ -27,7 +31,11 @@ fn what_works_and_what_does_not() {
     let stage = Stage::new().with_model(&server);
     let fine = stage.troupe(["doctor", "--json"]).run();
     fine.assert_success();
-    assert!(fine.json_lines().iter().all(|line| line["grade"] == "ok"), "{}", fine.stdout());
+    let good = |line: &Value| match line["check"] == "sandbox" && !machine::user_namespaces() {
+        true => line["grade"] == "ok" || line["grade"] == "weak",
+        false => line["grade"] == "ok",
+    };
+    assert!(fine.json_lines().iter().all(good), "{}", fine.stdout());
     for check in ["version", "configuration", "sessions", "provider", "rules", "sandbox"] {
         assert!(!findings(&fine, check).is_empty(), "{check}: {}", fine.stdout());
     }
@@ -65,6 +73,9 @@ fn a_weaker_sandbox_is_said_by_the_doctor_and_once_in_a_session() {
     finished.assert_success();
     let said = finished.stderr().matches("the sandbox is weaker here").count();
     assert_eq!(said, 1, "{}", finished.stderr());
+    if !machine::user_namespaces() {
+        skip!("the half where nothing is weak needs user namespaces");
+    }
     // Where it is what it promises, nothing is said.
     let server = ModelServer::start(Script::new().turn(command()).turn(say("done")));
     let finished = Stage::new().with_model(&server).troupe(["exec", "go"]).run();

@@ -8,7 +8,7 @@ use std::{
     io::{Read, Write},
     net::TcpListener,
 };
-use troupe_tests::{binary, model_server::*, stage::Stage};
+use troupe_tests::{binary, machine, model_server::*, skip, stage::Stage};
 
 /// A server that answers one connection after the other.
 fn upstream() -> u16 {
@@ -23,6 +23,9 @@ fn upstream() -> u16 {
     port
 }
 
+/// Without them there is no way out of a command's network.
+const WAY_OUT: &str = "needs user namespaces";
+
 /// A client that speaks to the proxy without any program: `/dev/tcp` is bash's own.
 fn ask(target: &str) -> String {
     format!(
@@ -32,6 +35,9 @@ fn ask(target: &str) -> String {
 
 #[test]
 fn allowed_hosts_are_reached_and_others_are_named() {
+    if !machine::user_namespaces() {
+        skip!(WAY_OUT);
+    }
     let port = upstream();
     let script = format!("{}; {}", ask(&format!("127.0.0.1:{port}")), ask("example.com"));
     let other = upstream();
@@ -79,6 +85,9 @@ fn allowed_hosts_are_reached_and_others_are_named() {
 
 #[test]
 fn the_sandbox_command_serves_its_own() {
+    if !machine::user_namespaces() {
+        skip!(WAY_OUT);
+    }
     let port = upstream();
     let stage = Stage::new().with_config("sandbox_deny_hosts = [\"127.0.0.2\"]");
     let allow = format!("sandbox_allow_hosts=[\"127.0.0.0/8:{port}\"]");
@@ -102,6 +111,9 @@ fn a_rule_that_is_none_is_named() {
 
 #[test]
 fn an_egress_that_fails_closes_the_way_and_the_next_command_has_one() {
+    if !machine::user_namespaces() {
+        skip!(WAY_OUT);
+    }
     let port = upstream();
     let script = format!("timeout 20 bash -c {:?}", ask(&format!("127.0.0.1:{port}")));
     let command = || call("shell", json!({ "command": script }));

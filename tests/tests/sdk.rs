@@ -46,8 +46,12 @@ fn a_streamed_thread_of_several_turns() {
         .run();
     finished.assert_success();
     let lines = finished.json_lines();
-    let kinds: Vec<&str> =
+    let mut kinds: Vec<&str> =
         lines[0]["kinds"].as_array().unwrap().iter().map(|kind| kind.as_str().unwrap()).collect();
+    if !machine::user_namespaces() {
+        // The warning that the sandbox is weaker here.
+        kinds.retain(|kind| *kind != "item.completed error");
+    }
     assert_eq!(
         kinds,
         [

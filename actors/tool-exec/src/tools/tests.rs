@@ -4,7 +4,7 @@ mod grep_files;
 mod list_dir;
 mod parse;
 mod read_file;
-#[allow(unreachable_pub)]
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 #[path = "../../../../tests/src/skip.rs"]
 mod skip;
 mod specs;
