@@ -61,8 +61,12 @@ fn rewrite(file: &mut File, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// `TARGET/tmp/skipped.txt`; this program is in `TARGET[/TRIPLE]/PROFILE/deps`.
+/// `TARGET/tmp/skipped.txt`, or the file that `TROUPE_SKIPPED` names. This program is in
+/// `TARGET[/TRIPLE]/PROFILE/deps`.
 fn list() -> std::io::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("TROUPE_SKIPPED") {
+        return Ok(path.into());
+    }
     let program = std::env::current_exe()?;
     let marks = ["CACHEDIR.TAG", ".rustc_info.json"];
     let marked = |folder: &&Path| marks.iter().any(|mark| folder.join(mark).exists());

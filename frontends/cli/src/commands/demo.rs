@@ -26,7 +26,9 @@ const PRICE: &str = "# price.sh PRICE DISCOUNT: prints what is to be paid\nprice
 const TEST: &str = "got=$(sh price.sh 100 20)\nif [ \"$got\" = 80 ]; then\n  echo \"ok: 100 less 20 is $got\"\nelse\n  echo \"FAILED: 100 less 20 is 80, not $got\"\n  exit 1\nfi\n";
 
 pub(crate) fn run(args: &DemoArgs) -> CliResult {
-    let folder = std::env::temp_dir().join(format!("troupe-demo-{}", SessionId::new()));
+    let name = format!("troupe-demo-{}", SessionId::new());
+    let folder = std::path::absolute(std::env::temp_dir().join(&name))
+        .map_err(|error| CliError::storage(format!("{name}: {error}")))?;
     let result = play(&folder, args);
     if args.keep {
         output::error(&format!("kept: {}", folder.display()));
