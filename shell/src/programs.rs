@@ -556,7 +556,7 @@ fn reads(arguments: &[Word]) -> Verdict {
         !word.literal || crate::table::is_dangerous_variable(&word.text) || word.text.contains('[')
     };
     if arguments.iter().any(odd) {
-        return Verdict::unknown("it sets a variable that programs heed");
+        return Verdict::unknown("it sets a variable that changes what programs do");
     }
     Verdict::looks("it sets a variable")
 }

@@ -415,7 +415,8 @@ impl ToolExec {
             }
             Some(Interaction::Refused(why)) => self.failed(ErrorClass::Tool, why.clone()),
             None => {
-                let text = "the process is gone: it ended, or whoever held it failed";
+                let text =
+                    "the process is gone: it ended, or the part of troupe that held it failed";
                 self.failed(ErrorClass::Tool, text.to_owned())
             }
         };

@@ -77,7 +77,7 @@ pub(crate) enum Command {
         /// The patch; standard input if absent
         patch: Option<String>,
     },
-    /// Take back patches that a crash interrupted. Done at each start as well
+    /// Undo patches that a crash interrupted. Each start does this as well
     Recover {
         #[command(flatten)]
         config: ConfigArgs,

@@ -140,7 +140,7 @@ impl Troupe {
             return Err(OpenError::Config(why));
         }
         for found in self.recover().await {
-            tracing::warn!(?found, "a patch was broken off");
+            tracing::warn!(?found, "a crash interrupted a patch");
         }
         let sandbox = &opening.settings.sandbox;
         Rules::new(&sandbox.allow_hosts, &sandbox.deny_hosts).map_err(|error| {
@@ -224,7 +224,7 @@ impl Troupe {
                 Ok(answer) => return Ok(answer),
                 Err(CallError::Restarted | CallError::TimedOut) => {}
                 Err(CallError::Closed) => {
-                    return Err(OpenError::Closed("the company has stopped".to_owned()));
+                    return Err(OpenError::Closed("troupe has stopped".to_owned()));
                 }
             }
         }

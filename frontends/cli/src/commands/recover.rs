@@ -28,7 +28,7 @@ pub(crate) fn run(config: &ConfigArgs, as_json: bool) -> CliResult {
         .iter()
         .any(|one| matches!(one, Recovered::Conflict { .. } | Recovered::Failed { .. }));
     if unclear {
-        let message = "not everything could be taken back: see above".to_owned();
+        let message = "not everything could be undone: see above".to_owned();
         return Err(CliError::Failed(troupe_types::Failure { class, message }));
     }
     Ok(ExitCode::SUCCESS)
@@ -48,20 +48,20 @@ fn list(paths: &[std::path::PathBuf]) -> String {
 fn text(one: &Recovered) -> String {
     match one {
         Recovered::TakenBack { paths } => {
-            format!("a crash interrupted a patch; it has been taken back: {}", list(paths))
+            format!("a crash interrupted a patch; it was undone in these files: {}", list(paths))
         }
         Recovered::Cleared => {
-            "a crash interrupted a patch where nothing had to be taken back".to_owned()
+            "a crash interrupted a patch, and nothing had to be undone".to_owned()
         }
         Recovered::Conflict { paths, kept } => format!(
-            "a crash interrupted a patch; these files were changed since and are left as they \
-             are: {}. What was in them before the patch is in {}",
+            "a crash interrupted a patch. These files were changed since and are left as they are: \
+             {}. Their content before the patch is in {}",
             list(paths),
             kept.display()
         ),
         Recovered::Failed { journal, why } => {
             format!(
-                "a crash interrupted a patch, and it cannot be taken back ({}): {why}",
+                "a crash interrupted a patch, and it cannot be undone ({}): {why}",
                 journal.display()
             )
         }
