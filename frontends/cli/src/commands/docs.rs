@@ -26,6 +26,7 @@ macro_rules! page {
 
 const PAGES: &[Page] = &[
     page!("getting-started", "a model, a first task, what to use day by day"),
+    page!("recipes", "npm, cargo, pip, databases, CI, coming from Codex, scripts"),
     page!("exec", "tasks in scripts and CI: prompts, output, JSON, exit codes, resume"),
     page!("sessions", "logs of sessions: finding, showing and removing them"),
     page!("sandbox", "what commands may read, write and reach"),
