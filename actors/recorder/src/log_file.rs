@@ -195,7 +195,7 @@ impl LogFile {
         }
         let whole = last_newline(file, size).map_err(|error| self.failed("be read", &error))?;
         if whole < size {
-            self.cut_torn(file, whole, size).map_err(|error| self.failed("be mended", &error))?;
+            self.cut_torn(file, whole, size).map_err(|error| self.failed("be repaired", &error))?;
         }
         let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
         let next = reader.map_or(Ok(0), |reader| reader.next_seq());

@@ -1,5 +1,5 @@
 //! Texts of the product read as they were meant: no indentation of the source, no run of blanks and
-//! no words run together where a literal was wrapped.
+//! no words run together where a literal was wrapped; and none of the words that slow a reader down.
 //!
 //! A literal that is meant to span lines with their blanks says so: it is raw, or begins with `"\`
 //! and a line end.
@@ -12,6 +12,9 @@ use std::path::Path;
 
 /// From this many blanks in a row inside a line, nobody meant them.
 const BLANKS: usize = 4;
+
+/// Words of another century, or of a translation: say handle, who, anyone, interrupted, repaired.
+const SLOW: &[&str] = &["heed", "heeded", "whom", "whoever", "broken off", "mend", "mended"];
 
 /// What is wrong in a file, by its path from the workspace's root.
 pub(crate) fn check(place: &Path, source: &str) -> Vec<String> {
@@ -26,6 +29,9 @@ pub(crate) fn check(place: &Path, source: &str) -> Vec<String> {
 }
 
 fn wrong(literal: &str) -> Option<&'static str> {
+    if SLOW.iter().any(|words| has_words(literal, words)) {
+        return Some("a word that slows the reader down");
+    }
     let text = literal.trim_start_matches(['b', 'c']);
     if text.starts_with('r') {
         return None;
@@ -44,6 +50,14 @@ fn wrong(literal: &str) -> Option<&'static str> {
     }
     let words = text.replace("\\n", "\n");
     words.lines().any(has_gap).then_some("blanks in the middle of a sentence")
+}
+
+fn has_words(text: &str, words: &str) -> bool {
+    let letter = |one: Option<char>| one.is_some_and(char::is_alphanumeric);
+    text.match_indices(words).any(|(at, _)| {
+        let after = text[at + words.len()..].chars().next();
+        !letter(text[..at].chars().last()) && !letter(after)
+    })
 }
 
 /// Whether two words meet at a line continuation without a blank between them.
@@ -115,6 +129,18 @@ mod refuses {
             "say(\"(it was ended)\\\n     (so)\")",
         ] {
             assert_eq!(found(source), 1, "{source}");
+        }
+    }
+
+    #[test]
+    fn words_of_another_century() {
+        for text in
+            ["nobody heeded it", "it is mended", "a patch was broken off: see", "Whom? whom"]
+        {
+            assert_eq!(found(&format!("say(\"{text}\")")), 1, "{text}");
+        }
+        for text in ["it is recommended", "amended", "unbroken offer"] {
+            assert_eq!(found(&format!("say(\"{text}\")")), 0, "{text}");
         }
     }
 
