@@ -29,6 +29,7 @@ const PAGES: &[Page] = &[
     page!("recipes", "npm, cargo, pip, databases, CI, coming from Codex, scripts"),
     page!("exec", "tasks in scripts and CI: prompts, output, JSON, exit codes, resume"),
     page!("sessions", "logs of sessions: finding, showing and removing them"),
+    page!("instructions", "files that tell the model about a project: AGENTS.md, CLAUDE.md"),
     page!("sandbox", "what commands may read, write and reach"),
     page!("policy", "what may run: rules, approval, checking a command"),
     page!("providers", "servers of models and what they need"),
