@@ -151,6 +151,10 @@ impl Role for ToolExec {
                 let finished = self.failed(*class, text.clone());
                 self.finish(finished, cx);
             }
+            Prepared::Unable(_, text) => {
+                let finished = self.failed(ErrorClass::Tool, text.clone());
+                self.finish(finished, cx);
+            }
             Prepared::Look(_) => self.look(cx),
             Prepared::Plan(plan) => {
                 self.tell(ToolFact::Planned(plan.clone()), cx);
@@ -321,7 +325,10 @@ impl ToolExec {
                 });
                 self.expect_within(wait + JUDGE, cx);
             }
-            Prepared::Refused(..) | Prepared::Look(_) | Prepared::Plan(_) => {}
+            Prepared::Refused(..)
+            | Prepared::Unable(..)
+            | Prepared::Look(_)
+            | Prepared::Plan(_) => {}
         }
     }
 

@@ -15,6 +15,8 @@ use troupe_types::{CallDetail, ErrorClass, PlanUpdated, SessionSettings, start_o
 pub(crate) enum Prepared {
     /// It cannot be done; the text is for the model.
     Refused(ErrorClass, String),
+    /// A command that cannot be run, and why.
+    Unable(CallDetail, String),
     /// A tool that only looks.
     Look(ToolCall),
     /// The plan changes.
@@ -161,21 +163,31 @@ fn prepare_shell(
     }
     if !cwd.is_dir() {
         let why = if cwd.exists() { "is not a directory" } else { "does not exist" };
-        return refused(format!("the directory {} {why}", cwd.display()));
+        let why = format!("the directory {} {why}", cwd.display());
+        if patch.is_some() {
+            return refused(why);
+        }
+        let argv = argv(settings, shell_path, shell.command);
+        return Prepared::Unable(CallDetail::Command { argv, cwd, outside: false }, why);
     }
     if let Some(found) = patch {
         return patching::check(&found.patch, &cwd);
     }
-    let flag = if settings.login_shell { "-lc" } else { "-c" };
     let escalate = (shell.sandbox_permissions == SandboxPermissions::RequireEscalated)
         .then(|| shell.justification.unwrap_or_else(|| "no reason given".to_owned()));
     Prepared::Shell(Shell {
-        argv: vec![shell_path.to_owned(), flag.to_owned(), shell.command],
+        argv: argv(settings, shell_path, shell.command),
         cwd,
         timeout_ms: shell.timeout_ms,
         escalate,
         keep,
     })
+}
+
+/// The shell with a script.
+fn argv(settings: &SessionSettings, shell_path: &str, script: String) -> Vec<String> {
+    let flag = if settings.login_shell { "-lc" } else { "-c" };
+    vec![shell_path.to_owned(), flag.to_owned(), script]
 }
 
 impl Prepared {
@@ -192,7 +204,7 @@ impl Prepared {
                 let BackgroundProcess { command, cwd, outside, .. } = typing.process.clone();
                 Some(Question::Input { command, cwd, outside, input: typing.input.clone() })
             }
-            Self::Refused(..) | Self::Look(_) | Self::Plan(_) => None,
+            Self::Refused(..) | Self::Unable(..) | Self::Look(_) | Self::Plan(_) => None,
         }
     }
 
@@ -215,6 +227,7 @@ impl Prepared {
             Self::Patch(patch) => patch.detail(),
             Self::Look(call) => CallDetail::Tool { summary: call.summary() },
             Self::Plan(_) => CallDetail::Plan,
+            Self::Unable(detail, _) => detail.clone(),
             Self::Refused(_, text) => CallDetail::Tool { summary: text.clone() },
         }
     }

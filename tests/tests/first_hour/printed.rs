@@ -92,6 +92,13 @@ fn ways() -> Vec<Way> {
             people: "exec echo never failed:",
             ..Way::new("refused by the policy", refused, "")
         },
+        Way {
+            status: "failed",
+            exit_code: None,
+            people: "exec echo never failed:",
+            ..Way::new("unable", json!({ "command": "echo never", "workdir": "/nowhere" }), "")
+        }
+        .more(json!({ "error": { "message": "the directory /nowhere does not exist" } })),
     ]
 }
 
@@ -173,7 +180,7 @@ fn the_model_reads_what_was_printed_behind_what_is_said_of_it() {
         let (_, text) = requests[1].outputs().remove(0);
         let name = way.name;
         let first = match (name, way.exit_code) {
-            ("refused by the policy", _) => {
+            ("refused by the policy" | "unable", _) => {
                 assert!(!text.contains("Output:\n") && !text.contains("never\n"), "{name}: {text}");
                 continue;
             }
