@@ -48,7 +48,17 @@ pub(crate) struct Key {
 
 const MS: Form = Form::Number { min: 1, max: 86_400_000 };
 const COUNT: Form = Form::Number { min: 0, max: i64::MAX };
-const EFFORTS: Form = Form::Choice(&["none", "minimal", "low", "medium", "high", "xhigh"]);
+const EFFORTS: Form = Form::Choice(&[
+    "none",
+    "minimal",
+    "low",
+    "medium",
+    "high",
+    "xhigh",
+    "max",
+    "ultra",
+    "persistent",
+]);
 
 const fn key(
     name: &'static str,
@@ -75,7 +85,13 @@ pub(crate) const KEYS: &[Key] = &[
         "found from the keys in the environment",
         "The provider: `openai`, `ollama`, `lmstudio`, `llamacpp`, `vllm`, `rehearsal`, or one of `model_providers`.",
     ),
-    key("model_reasoning_effort", EFFORTS, All, "the model's own", "How hard the model thinks."),
+    key(
+        "model_reasoning_effort",
+        EFFORTS,
+        All,
+        "the model's own",
+        "How hard the model thinks. It is sent as it is; what a model does not know, its server refuses.",
+    ),
     key(
         "model_reasoning_summary",
         Choice(&["auto", "concise", "detailed", "none"]),

@@ -172,7 +172,7 @@ const BUILT_IN: [BuiltIn; 6] = [
 
 /// The environment variables that stand for a provider, in the order they are looked at.
 const KEYS_THAT_CHOOSE: [(&str, &str); 2] =
-    [("OPENAI_API_KEY", "openai"), ("CODEX_API_KEY", "openai")];
+    [("CODEX_API_KEY", "openai"), ("OPENAI_API_KEY", "openai")];
 
 /// Which provider is meant, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,9 +218,8 @@ impl Config {
             {
                 provider.base_url = url;
             }
-            if provider.key.is_none()
-                && let Some(key) = read_key("CODEX_API_KEY", env)
-            {
+            // Set for this program alone, so it goes before the one that every program uses.
+            if let Some(key) = read_key("CODEX_API_KEY", env) {
                 provider.key = Some(key);
                 provider.key_env = Some("CODEX_API_KEY".to_owned());
             }
@@ -285,13 +284,15 @@ fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<ProviderConf
         map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     };
     let key = table.env_key.as_deref().and_then(|name| read_key(name, env));
+    let token = table.experimental_bearer_token.clone().filter(|_| key.is_none());
     Ok(ProviderConfig {
         id: id.to_owned(),
         name: table.name.clone().unwrap_or_else(|| id.to_owned()),
         wire,
         base_url,
-        key: key.or_else(|| table.experimental_bearer_token.clone()),
-        key_env: table.env_key.clone(),
+        // The variable is not to blame for a key that stands in the file.
+        key_env: table.env_key.clone().filter(|_| token.is_none()),
+        key: key.or(token),
         headers: pairs(&table.http_headers).into_iter().chain(from_env).collect(),
         query: pairs(&table.query_params),
         request_max_retries: table.request_max_retries.unwrap_or(4),
