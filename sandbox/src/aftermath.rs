@@ -33,6 +33,11 @@ const REFUSALS: [&str; 6] = [
     "eacces",
     "eperm",
 ];
+/// How they say that no file can be written there; only a mount says so.
+const READ_ONLY: [&str; 2] = ["read-only file system", "erofs"];
+/// What is said of it where no file may be written at all.
+const NOTHING_WRITTEN: &str = "the sandbox mode is read-only, so commands may write nowhere; the \
+     user allows the working directory with sandbox_mode = \"workspace-write\"";
 /// How they say that there is no network.
 const NO_NETWORK: [&str; 5] = [
     "could not resolve host",
@@ -108,6 +113,11 @@ impl Aftermath {
             if !REFUSALS.iter().any(|phrase| lower.contains(phrase)) {
                 continue;
             }
+            if self.is_read_only() && READ_ONLY.iter().any(|phrase| lower.contains(phrase)) {
+                // Whatever it names, no file may be written.
+                said.insert(NOTHING_WRITTEN.to_owned());
+                continue;
+            }
             for path in paths(line, &self.cwd) {
                 looked += 1;
                 if looked > MOST_PATHS {
@@ -122,6 +132,11 @@ impl Aftermath {
         said.into_iter().collect()
     }
 
+    /// Whether there is no folder that commands may write to.
+    fn is_read_only(&self) -> bool {
+        self.profile.roots.is_empty()
+    }
+
     /// Why the sandbox keeps a command from this path, if it does and the user could.
     fn why_refused(&self, path: &Path) -> Option<String> {
         let real = real(path);
@@ -134,6 +149,7 @@ impl Aftermath {
         let Some(root) = profile.roots.iter().rev().find(|root| real.starts_with(&root.path))
         else {
             let told = format!("{shown} is outside the folders that commands may write to");
+            let told = if self.is_read_only() { NOTHING_WRITTEN.to_owned() } else { told };
             return may_write(&real).then_some(told);
         };
         let mut kept = root.protected.iter().chain(&root.absent);
@@ -309,6 +325,25 @@ mod tests {
                 "includeif.path"
             ]
         );
+    }
+
+    #[test]
+    fn where_nothing_may_be_written_the_mode_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().canonicalize().unwrap();
+        fs::write(work.join("there"), "").unwrap();
+        let profile = Profile { sandboxed: true, ..Profile::default() };
+        let aftermath = Aftermath::new(profile, &work, &Arc::default(), DenyRead::default());
+        for output in [
+            "touch: cannot touch 'new': Read-only file system",
+            "bash: there: Permission denied",
+            "Error: EROFS: read-only file system, open 'dist/main.js'",
+        ] {
+            let said = aftermath.say(Some(1), output);
+            assert_eq!(said.len(), 1, "{output}: {said:?}");
+            assert!(said[0].contains("the sandbox mode is read-only"), "{said:?}");
+        }
+        assert_eq!(aftermath.say(Some(1), "test failed: not equal"), Vec::<String>::new());
     }
 
     #[test]

@@ -292,10 +292,16 @@ fn patch(paths: &[PathBuf], case: &Case, known: &Known) -> Result<Verdict, Strin
     if asks {
         return Ok(ask(&outside, "outside what the sandbox lets be written"));
     }
-    Ok(Verdict::Deny(format!(
-        "refused: writing {} is outside what the sandbox allows, and nobody can be asked",
-        outside.join(", ")
-    )))
+    let paths = outside.join(", ");
+    Ok(Verdict::Deny(match case.sandbox.mode {
+        SandboxMode::ReadOnly => format!(
+            "refused: {paths} cannot be written, because the sandbox mode is read-only and nobody \
+             can be asked. The user allows changes with sandbox_mode = \"workspace-write\""
+        ),
+        _ => format!(
+            "refused: writing {paths} is outside what the sandbox allows, and nobody can be asked"
+        ),
+    }))
 }
 
 /// Whether the sandbox would let a command write this file. Links are followed as far as the path
