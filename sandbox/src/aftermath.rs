@@ -70,6 +70,23 @@ const RUNS: [&str; 19] = [
     "*.process",
 ];
 
+/// Why the sandbox keeps a command from a path.
+enum Refusal {
+    /// No file may be written at all.
+    ReadOnly,
+    /// Another reason, as a sentence.
+    Told(String),
+}
+
+/// What there is to say of a command that has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AfterRun {
+    /// Sentences without a full stop, for the model.
+    pub sentences: Vec<String>,
+    /// It was to write a file, which no command may in its mode.
+    pub read_only: bool,
+}
+
 /// What is known of a command's surroundings from before it ran.
 pub struct Aftermath {
     profile: Profile,
@@ -85,12 +102,18 @@ impl Aftermath {
         Self { profile, cwd: cwd.to_owned(), surveyor: Arc::clone(surveyor), deny }
     }
 
-    /// What there is to say, in sentences for the model. Reads folders.
+    /// What there is to say. Reads folders.
     #[must_use]
-    pub fn say(&self, exit_code: Option<i32>, output: &str) -> Vec<String> {
+    pub fn remarks(&self, exit_code: Option<i32>, output: &str) -> AfterRun {
+        let mut read_only = false;
+        let sentences = self.say(exit_code, output, &mut read_only);
+        AfterRun { sentences, read_only }
+    }
+
+    fn say(&self, exit_code: Option<i32>, output: &str, read_only: &mut bool) -> Vec<String> {
         let mut said = Vec::new();
         if exit_code.is_some_and(|code| code != 0) {
-            said.extend(self.refusals(output));
+            said.extend(self.refusals(output, read_only));
             if exit_code == Some(BAD_CALL) {
                 said.push("the sandbox refused a system call".to_owned());
             }
@@ -99,7 +122,7 @@ impl Aftermath {
         said
     }
 
-    fn refusals(&self, output: &str) -> Vec<String> {
+    fn refusals(&self, output: &str, read_only: &mut bool) -> Vec<String> {
         let mut said = BTreeSet::new();
         let mut looked = 0;
         for line in output.lines().rev() {
@@ -115,6 +138,7 @@ impl Aftermath {
             }
             if self.is_read_only() && READ_ONLY.iter().any(|phrase| lower.contains(phrase)) {
                 // Whatever it names, no file may be written.
+                *read_only = true;
                 said.insert(NOTHING_WRITTEN.to_owned());
                 continue;
             }
@@ -123,7 +147,14 @@ impl Aftermath {
                 if looked > MOST_PATHS {
                     return said.into_iter().collect();
                 }
-                said.extend(self.why_refused(&path));
+                match self.why_refused(&path) {
+                    Some(Refusal::ReadOnly) => {
+                        *read_only = true;
+                        said.insert(NOTHING_WRITTEN.to_owned());
+                    }
+                    Some(Refusal::Told(text)) => drop(said.insert(text)),
+                    None => {}
+                }
             }
             if said.len() >= MOST_TOLD {
                 break;
@@ -138,24 +169,25 @@ impl Aftermath {
     }
 
     /// Why the sandbox keeps a command from this path, if it does and the user could.
-    fn why_refused(&self, path: &Path) -> Option<String> {
+    fn why_refused(&self, path: &Path) -> Option<Refusal> {
         let real = real(path);
         let shown = path.display();
         let profile = &self.profile;
         let open = profile.reopened.iter().any(|open| real.starts_with(open));
         if !open && profile.denied.iter().any(|denied| real.starts_with(denied)) {
-            return Some(format!("{shown} must not be read by commands (sandbox_deny_read)"));
+            let told = format!("{shown} must not be read by commands (sandbox_deny_read)");
+            return Some(Refusal::Told(told));
         }
         let Some(root) = profile.roots.iter().rev().find(|root| real.starts_with(&root.path))
         else {
             let told = format!("{shown} is outside the folders that commands may write to");
-            let told = if self.is_read_only() { NOTHING_WRITTEN.to_owned() } else { told };
-            return may_write(&real).then_some(told);
+            let why = if self.is_read_only() { Refusal::ReadOnly } else { Refusal::Told(told) };
+            return may_write(&real).then_some(why);
         };
         let mut kept = root.protected.iter().chain(&root.absent);
         let inside = kept.any(|kept| real.starts_with(kept) || path.starts_with(kept));
         let told = format!("{shown} is protected: commands cannot change it");
-        (inside && may_write(&root.path)).then_some(told)
+        (inside && may_write(&root.path)).then_some(Refusal::Told(told))
     }
 
     /// Names that programs obey and that were not there before.
@@ -302,7 +334,7 @@ fn may_write(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Aftermath, settings_that_run};
+    use super::{AfterRun, Aftermath, settings_that_run};
     use crate::{
         DenyRead, Surveyor,
         profile::{Profile, Root},
@@ -339,11 +371,13 @@ mod tests {
             "bash: there: Permission denied",
             "Error: EROFS: read-only file system, open 'dist/main.js'",
         ] {
-            let said = aftermath.say(Some(1), output);
+            let after = aftermath.remarks(Some(1), output);
+            let said = after.sentences;
+            assert!(after.read_only, "{output}");
             assert_eq!(said.len(), 1, "{output}: {said:?}");
             assert!(said[0].contains("the sandbox mode is read-only"), "{said:?}");
         }
-        assert_eq!(aftermath.say(Some(1), "test failed: not equal"), Vec::<String>::new());
+        assert_eq!(aftermath.remarks(Some(1), "test failed: not equal"), AfterRun::default());
     }
 
     #[test]
@@ -362,7 +396,7 @@ mod tests {
             ..Profile::default()
         };
         let aftermath = Aftermath::new(profile, &work, &Arc::default(), DenyRead::default());
-        let say = |output: &str| aftermath.say(Some(1), output);
+        let say = |output: &str| aftermath.remarks(Some(1), output).sentences;
         let outside = base.join("new");
         let said =
             say(&format!("touch: cannot touch '{}': Read-only file system", outside.display()));
@@ -386,7 +420,10 @@ mod tests {
         ] {
             assert_eq!(say(line), Vec::<String>::new(), "{line}");
         }
-        assert_eq!(aftermath.say(Some(0), "/etc/x: Read-only file system"), Vec::<String>::new());
+        assert_eq!(
+            aftermath.remarks(Some(0), "/etc/x: Read-only file system").sentences,
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -399,13 +436,13 @@ mod tests {
         let profile = Profile { sandboxed: true, roots: vec![root], ..Profile::default() };
         let surveyor = Arc::new(Surveyor::default());
         let aftermath = Aftermath::new(profile, &work, &surveyor, DenyRead::default());
-        assert_eq!(aftermath.say(Some(0), ""), Vec::<String>::new());
+        assert_eq!(aftermath.remarks(Some(0), "").sentences, Vec::<String>::new());
         fs::create_dir_all(work.join("a/.git/hooks")).unwrap();
         fs::create_dir_all(work.join("b/.git/hooks")).unwrap();
         fs::write(work.join("b/.git/hooks/pre-commit"), "x").unwrap();
         fs::write(work.join("b/.git/hooks/x.sample"), "x").unwrap();
         fs::create_dir_all(work.join("c/.vscode")).unwrap();
-        let mut said = aftermath.say(Some(0), "");
+        let mut said = aftermath.remarks(Some(0), "").sentences;
         said.sort();
         assert!(said[1].contains("a/.git; nothing in it runs programs"), "{said:?}");
         assert!(

@@ -31,7 +31,7 @@ mod terminal;
 #[cfg(windows)]
 mod windows;
 
-pub use aftermath::Aftermath;
+pub use aftermath::{AfterRun, Aftermath};
 pub use deny::DenyRead;
 pub use enforcement::Enforcement;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};

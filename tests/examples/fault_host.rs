@@ -145,9 +145,8 @@ async fn run(arguments: Arguments) -> Result<u8, Box<dyn std::error::Error>> {
     let conversation = troupe.open(opening.from_source("fault-host")).await?;
     let task = Task {
         prompt: arguments.prompt.map(|text| vec![Content::text(text)]),
-        output_schema: None,
-        broken_off: conversation.was_broken_off(),
-        keep_last_message: false,
+        work: conversation.work(),
+        ..Task::default()
     };
     let (_sender, signals) = watch::channel(None);
     let mut session = Live(&conversation, conversation.events());

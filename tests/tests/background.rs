@@ -69,8 +69,7 @@ fn what_still_runs_is_named_and_ends_with_the_session() {
     let finished = stage.troupe(["exec", "go"]).run();
     finished.assert_success();
     let process = number(&server.requests()[1]);
-    let named =
-        format!("in the background until the session is closed: {process} `echo up; sleep 300`");
+    let named = format!("background process {process} `echo up; sleep 300` is ended now");
     assert!(finished.stderr().contains(&named), "{}", finished.stderr());
     let ended = &stage.log().bodies("ProcessEnded")[0];
     assert!(ended["outcome"].to_string().contains("cancelled"), "in good order: {ended}");

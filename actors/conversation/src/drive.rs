@@ -110,7 +110,7 @@ impl Conversation {
     /// Begins the next turn, if something waits and everything it needs is at hand.
     fn begin_turn(&mut self, cx: &mut Cx) -> bool {
         let Some(first) = self.state.core.inbox.front() else { return false };
-        let op = first.id;
+        let (op, continues) = (first.id, first.op == Op::Continue);
         if !self.context_at_hand(cx) || !self.surroundings_at_hand(cx) {
             return false;
         }
@@ -135,6 +135,15 @@ impl Conversation {
             if self.warned.insert(text.clone()) {
                 self.append(Notice { level: Level::Warning, text }, cx);
             }
+        }
+        if continues {
+            let item = Item::Context(ContextItem {
+                kind: ContextKind::Note,
+                role: Role::User,
+                text: prompt::GO_ON.to_owned(),
+                files: Vec::new(),
+            });
+            self.append(ItemAdded { op: None, item }, cx);
         }
         self.compact_skip = 0;
         self.arm_deadline(turn, cx);

@@ -1,6 +1,6 @@
 //! The fold of a log, for those who write one without a conversation.
 
-use crate::{checkpoint, state::State};
+use crate::{Work, checkpoint, state::State};
 use troupe_messages::{Replay, ReplayLine};
 use troupe_types::{Checkpoint, Record};
 
@@ -28,10 +28,9 @@ impl Fold {
     }
 }
 
-/// Whether something is left to do in a session: a turn that was broken off, or a prompt that has
-/// not begun.
+/// What is left to do in a session.
 #[must_use]
-pub fn has_work(replay: &Replay) -> bool {
+pub fn work(replay: &Replay) -> Work {
     let checkpoint = replay.checkpoint.as_ref();
     let mut state =
         checkpoint.and_then(|(_, checkpoint)| checkpoint::read(checkpoint)).unwrap_or_default();
@@ -40,5 +39,5 @@ pub fn has_work(replay: &Replay) -> bool {
             state.apply(line.seq, Some(*offset), &line.record);
         }
     }
-    state.core.turn.is_some() || !state.core.inbox.is_empty()
+    state.core.work()
 }

@@ -22,8 +22,10 @@ mod prompt;
 mod silence;
 mod start;
 mod state;
+mod unfinished;
 
-pub use fold::{Fold, has_work};
+pub use fold::{Fold, work};
+pub use unfinished::Work;
 
 use append::After;
 use state::State;

@@ -102,6 +102,10 @@ fn permissions(settings: &SessionSettings) -> String {
 pub(crate) const INTERRUPTED: &str = "<turn_aborted>\nThe user stopped the turn on purpose. Tools \
 that were running may have taken effect in part: look before you go on.\n</turn_aborted>";
 
+/// Asks the model to go on after a turn that was interrupted or failed.
+pub(crate) const GO_ON: &str = "<go_on>\nThe last turn ended before its task was done. The user asks \
+you to go on with it from where it stopped.\n</go_on>";
+
 /// Asks for the summary that replaces the context.
 pub(crate) const COMPACT_PROMPT: &str = "\
 The context is about to be replaced by a summary that you write now, for another model that goes on \

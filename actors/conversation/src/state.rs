@@ -4,7 +4,10 @@
 //! opens. The conversation applies each record when it appends it, and the replay applies the same
 //! records again; nothing that decides what happens next is kept anywhere else.
 
-use crate::context::{Entry, Source};
+use crate::{
+    context::{Entry, Source},
+    unfinished::Unfinished,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, path::PathBuf};
 use troupe_types::{
@@ -32,6 +35,10 @@ pub(crate) struct Core {
     /// Operations that have not begun: prompts and compactions.
     pub(crate) inbox: VecDeque<Submission>,
     pub(crate) turn: Option<Turn>,
+    /// The last turn, if it ended before it was done.
+    pub(crate) unfinished: Option<Unfinished>,
+    /// Its prompt, if that has not reached the model.
+    pub(crate) undelivered: Option<Submission>,
     /// Tokens of the session, once the provider has told any.
     pub(crate) usage: Option<Usage>,
     /// Answers, whole or in part, whose tokens it did not tell.
@@ -254,7 +261,7 @@ impl State {
                     turn.calls.clear();
                 }
             }
-            Record::TurnFinished(_) => self.core.turn = None,
+            Record::TurnFinished(body) => self.core.end_turn(&body.result),
             Record::ItemAdded(body) => self.on_item_added(body.op, &body.item),
             Record::ItemCompleted(body) => {
                 self.on_item_completed(body.request, body.index, &body.item)
@@ -289,12 +296,9 @@ impl State {
         }
         match &submission.op {
             Op::Prompt { .. } | Op::Compact => self.core.inbox.push_back(submission.clone()),
-            Op::Interrupt => {
-                // What was typed ahead of an interrupt is not run behind the user's back.
-                self.core.inbox.clear();
-                self.core.stop_turn(Stop::Cancelled);
-            }
-            Op::Answer { .. } | Op::Continue | Op::EndProcess { .. } => {}
+            Op::Interrupt => self.core.interrupt(),
+            Op::Continue => self.core.go_on(submission),
+            Op::Answer { .. } | Op::EndProcess { .. } => {}
         }
     }
 
@@ -303,9 +307,16 @@ impl State {
         let (compact_only, output_schema) = match begun.map(|submission| &submission.op) {
             Some(Op::Compact) => (true, None),
             Some(Op::Prompt { output_schema, .. }) => (false, output_schema.clone()),
+            Some(Op::Continue) => {
+                (false, self.core.unfinished.as_ref().and_then(|last| last.output_schema.clone()))
+            }
             _ => (false, None),
         };
-        if compact_only {
+        let leaves = !matches!(begun.map(|submission| &submission.op), Some(Op::Prompt { .. }));
+        if !compact_only {
+            (self.core.unfinished, self.core.undelivered) = (None, None);
+        }
+        if leaves {
             self.core.inbox.retain(|submission| submission.id != op);
         }
         self.core.turn = Some(Turn {
@@ -498,7 +509,7 @@ impl Core {
         self.background.iter().find(|known| known.call == call)
     }
 
-    fn stop_turn(&mut self, stop: Stop) {
+    pub(crate) fn stop_turn(&mut self, stop: Stop) {
         if let Some(turn) = &mut self.turn {
             turn.stop.get_or_insert(stop);
         }

@@ -6,11 +6,11 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 use troupe_kit::Mailbox;
 use troupe_messages::{
     EgressMessage, LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit,
-    Remarks, Running, ToolMessage, Way, WayParts,
+    Remarked, Remarks, Running, ToolMessage, Way, WayParts,
 };
 use troupe_sandbox::{
-    Aftermath, Command, DenyRead, Ended, Exit, LaunchError, PROXY_ENV, Profile, ResolveError,
-    Started, child_env, resolve_with,
+    AfterRun, Aftermath, Command, DenyRead, Ended, Exit, LaunchError, PROXY_ENV, Profile,
+    ResolveError, Started, child_env, resolve_with,
 };
 use troupe_types::{ErrorClass, SandboxMode};
 
@@ -136,7 +136,10 @@ pub(crate) async fn launch(
 /// What there is to say of a command that was held, once it has ended.
 fn remarks(args: &Args, order: &LaunchOrder, profile: Profile, deny: DenyRead) -> Remarks {
     let aftermath = Aftermath::new(profile, &order.cwd, &args.surveyor, deny);
-    Arc::new(move |code, output| aftermath.say(code, output))
+    Arc::new(move |code, output| {
+        let AfterRun { sentences, read_only } = aftermath.remarks(code, output);
+        Remarked { sentences, read_only }
+    })
 }
 
 fn exit_of(exit: Exit) -> ProcessExit {

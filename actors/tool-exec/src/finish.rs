@@ -6,7 +6,7 @@ use crate::{
 };
 use std::time::Duration;
 use tokio::{task::spawn_blocking, time::Instant};
-use troupe_messages::Remarks;
+use troupe_messages::{Remarked, Remarks};
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallResult, Content, ErrorClass, HostDecided, Outcome,
     RefusedHost, SessionSettings,
@@ -58,8 +58,8 @@ pub(crate) async fn remarks(
     remarks: Option<Remarks>,
     code: Option<i32>,
     output: &HeadTail,
-) -> Vec<String> {
-    let Some(remarks) = remarks else { return Vec::new() };
+) -> Remarked {
+    let Some(remarks) = remarks else { return Remarked::default() };
     // What succeeded was refused nothing.
     let fine = code.is_none_or(|code| code == 0);
     let last = if fine { String::new() } else { output.printed(REMARKED_TOKENS).text() };

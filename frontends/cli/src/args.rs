@@ -132,11 +132,31 @@ pub(crate) enum SandboxArg {
     DangerFullAccess,
 }
 
+/// Programs of OpenAI's servers that Codex can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum CyberAccessArg {
+    /// The usual one
+    Standard,
+    /// For defenders
+    DaybreakBlue,
+    /// For testers
+    DaybreakRed,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 To go on with a session:  troupe exec resume SESSION_ID|--last [PROMPT]
-Standard input is read only if the prompt is absent or `-`, or with --stdin.
-Exit codes: 0 done; 2 usage; 3 configuration; others tell the class of failure: `troupe docs exec`.")]
+Without a prompt it goes on with a turn that was interrupted or failed.
+
+Standard input is the prompt if that is absent or `-`. Beside a prompt, what a file or a pipe brings
+is appended to it; a pipe that brings nothing within 5 s is left alone (--stdin waits for ever,
+</dev/null skips it).
+
+Commands may only read unless -s workspace-write is given or configured.
+
+Exit codes: 0 done; 2 usage; 3 configuration, or something that was named is not there;
+130 interrupted; the others tell the class of failure: `troupe docs exec`.")]
 pub(crate) struct ExecArgs {
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
@@ -186,14 +206,36 @@ pub(crate) struct ExecArgs {
     #[arg(long, value_enum, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorArg,
     /// Print events as JSON lines
-    #[arg(long, alias = "experimental-json")]
+    #[arg(long)]
     pub(crate) json: bool,
+    /// As --json, in the way OpenAI's SDK expects: a run that a signal ended tells no event of it
+    #[arg(long)]
+    pub(crate) experimental_json: bool,
     /// Write the final message to this file as well
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output_last_message: Option<PathBuf>,
-    /// Append standard input to the prompt
+    /// Append standard input to the prompt, however long it takes to come
     #[arg(long)]
     pub(crate) stdin: bool,
+    /// Who started the session, for its log and `sessions list`
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) thread_source: Option<String>,
+    /// Accepted for compatibility, without effect
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) cyber_access_program: Option<CyberAccessArg>,
+    /// Accepted for compatibility: troupe has none of Codex's features to switch on
+    #[arg(long, value_name = "FEATURE")]
+    pub(crate) enable: Vec<String>,
+    /// Accepted for compatibility: troupe has none of Codex's features to switch off
+    #[arg(long, value_name = "FEATURE")]
+    pub(crate) disable: Vec<String>,
+}
+
+impl ExecArgs {
+    /// Whether events are printed as JSON lines.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json || self.experimental_json
+    }
 }
 
 #[derive(Debug, Subcommand)]

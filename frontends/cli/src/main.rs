@@ -3,6 +3,7 @@
 mod args;
 mod bin_dir;
 mod commands;
+mod ending;
 mod errors;
 mod output;
 mod panics;
@@ -12,9 +13,10 @@ mod tree;
 
 use args::{Cli, Command, ConfigCommand, DebugCommand};
 use clap::Parser;
+use ending::Manner;
 use errors::CliResult;
 use std::{ffi::OsString, path::Path, process::ExitCode};
-use troupe_exec::JsonEvents;
+use troupe_exec::StandardInput;
 
 fn main() -> ExitCode {
     // Before anything else: the same program starts commands, and applies patches by that name.
@@ -30,36 +32,29 @@ fn program() -> ExitCode {
         return commands::apply_patch::run(&words.collect::<Vec<OsString>>());
     }
     panics::install();
+    let input = StandardInput::of_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return refused(&error),
+        Err(error) if !error.use_stderr() => {
+            drop(error.print());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return ending::refused(&error, &input),
     };
     log();
-    match run(cli) {
+    let manner = Manner::of(&cli);
+    match panics::caught(|| run(cli, &input)) {
         Ok(code) => code,
-        Err(error) => {
-            output::error(&format!("error: {}", error.message()));
-            ExitCode::from(error.code())
-        }
+        Err(error) => manner.end(&error, &input),
     }
 }
 
-/// The command line cannot be used, or asks for help. Whoever reads JSON lines gets a last one.
-fn refused(error: &clap::Error) -> ExitCode {
-    let json = |word: OsString| word == "--json" || word == "--experimental-json";
-    if error.use_stderr() && std::env::args_os().any(json) {
-        output::line(&JsonEvents::failed(error.to_string().trim_end()).to_string());
-    }
-    drop(error.print());
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-fn run(cli: Cli) -> CliResult {
+fn run(cli: Cli, input: &StandardInput) -> CliResult {
     let before = cli.config;
     match cli.command {
         Command::Exec(mut args) => {
             let config = before.and(std::mem::take(&mut args.config));
-            commands::exec::run(*args, &config)
+            commands::exec::run(*args, &config, input)
         }
         Command::Sessions { config, command } => {
             commands::sessions::run(command, &before.and(config))

@@ -1,15 +1,18 @@
 //! One task from its prompt to its end: events out, questions refused, signals heeded.
 
 use crate::{
+    closing::{Closing, GoingOn},
     exit::{code_of, exit_code},
     human::HumanEvents,
     json::JsonEvents,
+    pulse::Pulse,
     signal::{Signals, signalled},
     sink::Sink,
     text::clean,
 };
 use std::{collections::HashSet, future::Future, io, time::Duration};
 use tokio::{sync::watch, time::Instant};
+use troupe::Work;
 use troupe_types::{
     Content, Decision, ErrorClass, Event, Failure, Op, OpId, Outcome, Record, RequestId, SessionId,
 };
@@ -33,12 +36,16 @@ pub trait Session {
 /// What is to be done.
 #[derive(Debug, Clone, Default)]
 pub struct Task {
-    /// The prompt; without one, a turn that was broken off goes on.
+    /// The prompt; without one, the last turn goes on, if it was not completed.
     pub prompt: Option<Vec<Content>>,
     /// A JSON Schema for the final answer.
     pub output_schema: Option<serde_json::Value>,
-    /// Whether the session holds a turn that was broken off.
-    pub broken_off: bool,
+    /// What the session has left to do.
+    pub work: Work,
+    /// Whether commands and patches may write nowhere.
+    pub read_only: bool,
+    /// How the session is taken up again.
+    pub going_on: GoingOn,
     /// Whether somebody wants the last message.
     pub keep_last_message: bool,
 }
@@ -71,6 +78,9 @@ struct Driver<'a, S> {
     /// Requests whose answer is a summary of the context, not a message.
     summaries: HashSet<RequestId>,
     keep_last_message: bool,
+    closing: Closing,
+    going_on: GoingOn,
+    pulse: Pulse,
 }
 
 /// Drives a task to its end. The first signal interrupts the turn, the second ends at once.
@@ -81,10 +91,17 @@ pub async fn drive<S: Session>(
     sink: Sink,
     mut signals: watch::Receiver<Option<Signals>>,
 ) -> ExecEnd {
-    let summaries = HashSet::new();
-    let keep_last_message = task.keep_last_message;
-    let mut driver =
-        Driver { session, output, sink, last_message: None, summaries, keep_last_message };
+    let mut driver = Driver {
+        session,
+        output,
+        sink,
+        last_message: None,
+        summaries: HashSet::new(),
+        keep_last_message: task.keep_last_message,
+        closing: Closing::new(task.read_only),
+        going_on: GoingOn::default(),
+        pulse: Pulse::new(),
+    };
     let mut code = driver.run(task, &mut signals).await;
     let Driver { sink, last_message, .. } = driver;
     let hurry = async {
@@ -113,12 +130,17 @@ impl<S: Session> Driver<'_, S> {
     async fn run(&mut self, task: Task, signals: &mut watch::Receiver<Option<Signals>>) -> u8 {
         let id = self.session.id().to_string();
         self.line(|| JsonEvents::thread_started(&id));
-        if task.broken_off {
-            self.line(JsonEvents::turn_started);
-        } else if task.prompt.is_none() {
-            let message =
-                "there is nothing to go on with: the session's last turn has ended".to_owned();
-            return self.fail(&Failure { class: ErrorClass::Config, message });
+        match task.work {
+            // Its beginning is in the log already.
+            Work::Turn => self.line(JsonEvents::turn_started),
+            Work::None if task.prompt.is_none() => {
+                let message = format!(
+                    "there is nothing to go on with: the session's last turn was completed. Give \
+                     a prompt: troupe exec resume {id} \"…\""
+                );
+                return self.fail(&Failure { class: ErrorClass::Config, message });
+            }
+            Work::None | Work::Prompt | Work::Unfinished => {}
         }
         let op = match task.prompt {
             Some(content) => Op::Prompt { content, output_schema: task.output_schema },
@@ -134,12 +156,16 @@ impl<S: Session> Driver<'_, S> {
             Ok(op) => op,
             Err(failure) => return self.fail(&failure),
         };
-        let mut wait = Wait { op, delivered: continues };
+        // From here on the log has it.
+        self.going_on = task.going_on;
+        let delivered = continues && task.work == Work::Turn;
+        let mut wait = Wait { op, continues, delivered };
         let signal = tokio::select! {
             biased;
             signal = signalled(signals, 1) => signal,
             found = self.follow(&mut wait) => return self.finish(found),
         };
+        self.hush();
         // Accepted or not, the turn's own end is what is reported, if it comes in time.
         let until = Instant::now() + PATIENCE;
         let ended = async {
@@ -167,15 +193,64 @@ impl<S: Session> Driver<'_, S> {
     async fn follow(&mut self, wait: &mut Wait) -> Found {
         loop {
             self.sink.pass_on().await;
-            let Some(event) = self.session.next().await else {
+            let Some(event) = self.next().await else {
                 let message = "the session was closed".to_owned();
                 return Found::Broken(Failure { class: ErrorClass::Internal, message });
             };
             let found = self.meaning_of(&event, wait).await;
-            self.show(event);
+            if let Some(Found::Ended(outcome)) = &found {
+                self.close(event, outcome.is_completed());
+            } else if !ends_a_turn(&event) {
+                // The end of an earlier turn is none of this run's.
+                self.show(event);
+            }
             if let Some(found) = found {
                 return found;
             }
+        }
+    }
+
+    /// The next event. While none comes, a person is shown a sign of life now and then.
+    async fn next(&mut self) -> Option<Event> {
+        let Self { session, output, sink, pulse, .. } = self;
+        let Output::Human(events) = output else { return session.next().await };
+        let mut next = std::pin::pin!(session.next());
+        loop {
+            tokio::select! {
+                biased;
+                event = &mut next => return event,
+                () = tokio::time::sleep_until(pulse.due()) => {
+                    sink.push(&events.aside(&pulse.sign()));
+                    sink.pass_on().await;
+                }
+            }
+        }
+    }
+
+    /// The last event of the turn, and what there is to say of the run.
+    fn close(&mut self, event: Event, completed: bool) {
+        let remarks = self.closing.remarks();
+        if let Output::Json(events) = &mut self.output {
+            // Nothing stands behind the terminal event.
+            for remark in &remarks {
+                let line = events.remark(remark);
+                push_line(&mut self.sink, &line);
+            }
+        }
+        self.show(event);
+        if let Output::Human(events) = &mut self.output {
+            for remark in &remarks {
+                self.sink.push(&events.remark(remark));
+            }
+        }
+        self.say_how_to_go_on(completed);
+    }
+
+    fn say_how_to_go_on(&mut self, completed: bool) {
+        if let (Output::Human(events), Some(line)) =
+            (&mut self.output, self.going_on.line(completed))
+        {
+            self.sink.push(&events.aside(&line));
         }
     }
 
@@ -183,7 +258,9 @@ impl<S: Session> Driver<'_, S> {
     async fn meaning_of(&self, event: &Event, wait: &mut Wait) -> Option<Found> {
         match event {
             Event::Durable(line) => match &line.record {
-                Record::TurnStarted(body) => wait.delivered |= body.op == wait.op,
+                Record::TurnStarted(body) => {
+                    wait.delivered |= wait.continues || body.op == wait.op;
+                }
                 Record::ItemAdded(body) => wait.delivered |= body.op == Some(wait.op),
                 Record::ApprovalAsked(body) => self.refuse(body.call).await,
                 Record::TurnFinished(body) if wait.delivered => {
@@ -214,12 +291,24 @@ impl<S: Session> Driver<'_, S> {
     fn finish(&mut self, found: Found) -> u8 {
         match found {
             Found::Ended(outcome) => code_of(&outcome),
-            Found::Broken(failure) => self.fail(&failure),
+            Found::Broken(failure) => {
+                let code = self.fail(&failure);
+                self.say_how_to_go_on(false);
+                code
+            }
+        }
+    }
+
+    fn hush(&mut self) {
+        if let Output::Json(events) = &mut self.output {
+            events.signalled();
         }
     }
 
     fn broken_by(&mut self, signals: Signals) -> u8 {
+        self.hush();
         self.fail(&Failure { class: ErrorClass::Internal, message: signals.message() });
+        self.say_how_to_go_on(false);
         signals.code()
     }
 
@@ -260,13 +349,23 @@ impl<S: Session> Driver<'_, S> {
         {
             self.last_message = None;
         }
+        if let Event::Durable(line) = &event {
+            self.closing.on(&line.record);
+            self.pulse.on(&line.record);
+        }
         match &mut self.output {
             Output::Json(events) => {
                 for value in events.on(event) {
                     push_line(&mut self.sink, &value);
                 }
             }
-            Output::Human(events) => self.sink.push(&events.on(&event)),
+            Output::Human(events) => {
+                let text = events.on(&event);
+                if !text.is_empty() {
+                    self.pulse.shown();
+                    self.sink.push(&text);
+                }
+            }
         }
     }
 
@@ -282,6 +381,10 @@ impl<S: Session> Driver<'_, S> {
     }
 }
 
+fn ends_a_turn(event: &Event) -> bool {
+    matches!(event, Event::Durable(line) if matches!(line.record, Record::TurnFinished(_)))
+}
+
 fn push_line(sink: &mut Sink, value: &serde_json::Value) {
     sink.push_with(|out| serde_json::to_writer(&mut *out, value));
     sink.push("\n");
@@ -290,6 +393,8 @@ fn push_line(sink: &mut Sink, value: &serde_json::Value) {
 /// Which turn's end is waited for.
 struct Wait {
     op: OpId,
+    /// It names no turn: the next one that begins is meant.
+    continues: bool,
     /// The prompt is part of a turn.
     delivered: bool,
 }

@@ -3,10 +3,12 @@
 use crate::{
     exit::message_of,
     text::{
-        NO_FINAL_MESSAGE, Retries, clean, exit_code, given, script, summary, tokens, weaker, why,
+        NO_FINAL_MESSAGE, Retries, clean, exit_code, given, grouped, script, summary, tokens,
+        weaker, why,
     },
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt::Write,
     path::{Path, PathBuf},
@@ -82,7 +84,8 @@ impl HumanEvents {
         }
         put(&mut out, &format!("{rule}\n"));
         if !prompt.is_empty() {
-            put(&mut out, &format!("{}\n{}\n\n", self.paint(CYAN, "user"), clean(prompt)));
+            let prompt = shortened(prompt);
+            put(&mut out, &format!("{}\n{}\n\n", self.paint(CYAN, "user"), clean(&prompt)));
         }
         out
     }
@@ -103,6 +106,16 @@ impl HumanEvents {
                 self.colored(RED, &format!("ERROR: the session was closed: {reason}"))
             }),
         }
+    }
+
+    /// What is said of a run at its end; the text may come from anywhere.
+    pub(crate) fn remark(&mut self, text: &str) -> String {
+        self.colored(RED, &format!("warning: {text}"))
+    }
+
+    /// How to go on, or that it does.
+    pub(crate) fn aside(&mut self, text: &str) -> String {
+        self.colored(DIM, text)
     }
 
     /// A block of lines, after the end of whatever was shown live.
@@ -198,12 +211,6 @@ impl HumanEvents {
                     let warning = self.paint(RED, &format!("warning: {NO_FINAL_MESSAGE}"));
                     tokens = format!("{warning}\n{tokens}");
                     self.last_message = None;
-                }
-                for (process, command) in self.background.values() {
-                    let text = format!(
-                        "in the background until the session is closed: {process} `{command}`"
-                    );
-                    tokens = format!("{}\n{tokens}", self.paint(DIM, &text));
                 }
                 match &body.result {
                     Outcome::Completed => self.block(&tokens),
@@ -454,6 +461,24 @@ impl HumanEvents {
             Progress::CallOutput { .. } => String::new(),
         }
     }
+}
+
+/// A prompt as it is echoed: whoever gave a long one knows it.
+fn shortened(prompt: &str) -> Cow<'_, str> {
+    const HEAD: usize = 2000;
+    const TAIL: usize = 500;
+    if prompt.len() <= HEAD + 2 * TAIL {
+        return prompt.into();
+    }
+    let (head, tail) =
+        (prompt.floor_char_boundary(HEAD), prompt.ceil_char_boundary(prompt.len() - TAIL));
+    format!(
+        "{}\n[… {} bytes of the prompt are not shown here …]\n{}",
+        &prompt[..head],
+        grouped((tail - head) as u64),
+        &prompt[tail..]
+    )
+    .into()
 }
 
 fn with_output(head: &str, output: &str) -> String {

@@ -23,9 +23,25 @@ pub struct JsonEvents {
     retries: Retries,
     /// Whether a terminal event was given.
     over: bool,
+    /// The caller tells its own signals from failures, and wants no event for them.
+    knows_its_signals: bool,
+    /// A signal came that is not to be told.
+    hushed: bool,
 }
 
 impl JsonEvents {
+    /// No line yet. Where the caller `knows_its_signals`, a run that one ended has no terminal
+    /// event, as OpenAI's SDK expects of a turn that it aborted.
+    #[must_use]
+    pub fn new(knows_its_signals: bool) -> Self {
+        Self { knows_its_signals, ..Self::default() }
+    }
+
+    /// A signal came: what ends now ends because of it.
+    pub fn signalled(&mut self) {
+        self.hushed = self.knows_its_signals;
+    }
+
     /// The first line.
     #[must_use]
     pub fn thread_started(session: &str) -> Value {
@@ -47,7 +63,7 @@ impl JsonEvents {
     /// The last line where no turn's end comes any more; none if there was one already.
     pub fn fail(&mut self, message: &str) -> Option<Value> {
         let first = !std::mem::replace(&mut self.over, true);
-        first.then(|| Self::failed(message))
+        (first && !self.hushed).then(|| Self::failed(message))
     }
 
     fn next_id(&mut self) -> String {
@@ -59,6 +75,11 @@ impl JsonEvents {
     fn item(&mut self, kind: &str, fields: Value) -> Value {
         let id = self.next_id();
         event("item.completed", &id, kind, fields)
+    }
+
+    /// The line of something that has to be known, but failed nothing.
+    pub(crate) fn remark(&mut self, message: &str) -> Value {
+        self.item("error", json!({ "message": message }))
     }
 
     /// The lines of one event.
@@ -274,6 +295,9 @@ impl JsonEvents {
             lines.push(event("item.completed", &id, "todo_list", json!({ "items": steps })));
         }
         self.over = true;
+        if self.hushed && !body.result.is_completed() {
+            return lines;
+        }
         if body.no_final_message {
             lines.push(self.item("error", json!({ "message": NO_FINAL_MESSAGE })));
         }

@@ -1,18 +1,29 @@
 //! What is asked: from the command line, from standard input, with images.
 
-use crate::named::open_named;
+use crate::{
+    named::open_named,
+    sessions::size,
+    stdin::{Incoming, Source, StandardInput},
+};
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use std::{
+    future::Future,
     io::Read,
     path::{Path, PathBuf},
+    time::Duration,
 };
+use tokio::time::{Instant, sleep, timeout_at};
 use troupe_types::Content;
 
 /// The largest image, in bytes.
 const MAX_IMAGE: u64 = 20 * 1024 * 1024;
 
-/// The largest prompt on standard input, in bytes: no model's window holds more.
-const MAX_INPUT: u64 = 16 * 1024 * 1024;
+/// How long a pipe beside a prompt has for its first byte or its end.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
+
+/// After how long the waiting is told, and told again.
+const TOLD_AFTER: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(10), Duration::from_secs(60)];
 
 /// Why there is no prompt.
 #[derive(Debug, thiserror::Error)]
@@ -23,20 +34,29 @@ pub enum PromptError {
          `troupe exec - < task.md`)"
     )]
     Missing,
+    /// The prompt that was given says nothing.
+    #[error(
+        "the prompt is empty (a variable that is not set?): give one, or with `resume` leave it \
+         out to go on with what was interrupted"
+    )]
+    Blank,
     /// Standard input was empty.
     #[error("no prompt: standard input is empty")]
     Empty,
     /// Standard input cannot be read.
-    #[error("the prompt cannot be read from standard input: {0}")]
+    #[error("standard input cannot be read: {0}")]
     Input(std::io::Error),
     /// It is too much.
     #[error(
-        "the prompt on standard input has more than {} MiB: put it in a file and name that",
-        MAX_INPUT / 1024 / 1024
+        "standard input has more than {} MiB: put it in a file and name that in the prompt",
+        Incoming::MOST / 1024 / 1024
     )]
     TooLong,
     /// It is no text.
-    #[error("the prompt on standard input is not UTF-8 (byte {0} is wrong): convert it first")]
+    #[error(
+        "standard input is not UTF-8 (byte {0} is wrong): convert it first, or leave it out with \
+         `</dev/null`"
+    )]
     NotText(usize),
     /// An image cannot be used.
     #[error("the image {path} cannot be used: {why}")]
@@ -48,57 +68,156 @@ pub enum PromptError {
     },
 }
 
-/// Standard input, as far as it concerns the prompt.
-pub struct Input<'a> {
-    /// Whether somebody types there.
-    pub terminal: bool,
-    /// What it gives.
-    pub reader: &'a mut dyn Read,
+/// What the command line says of the prompt.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The argument.
+    pub given: Option<&'a str>,
+    /// Standard input belongs to it, however long it takes (`--stdin`).
+    pub append: bool,
+    /// There need not be one: the session goes on with what was interrupted.
+    pub optional: bool,
 }
 
-/// The prompt's text. Standard input is read only if `given` is absent or `-`, or `append` asks for
-/// it. For a session that goes on (`optional`), no prompt at all is `None`.
+/// The prompt's text; `None` where there need not be one.
+///
+/// Without an argument, or with `-`, it is standard input. Beside an argument a pipe has 5 s for
+/// its first byte or its end; what comes is read whole and appended, and `tell` is told of the
+/// waiting.
 ///
 /// # Errors
 /// When there is no prompt, or it cannot be read.
-pub fn prompt_text(
-    given: Option<&str>,
-    append: bool,
-    optional: bool,
-    input: Input<'_>,
+pub async fn prompt_text(
+    asked: Asked<'_>,
+    input: &StandardInput,
+    tell: &mut dyn FnMut(&str),
 ) -> Result<Option<String>, PromptError> {
-    match given.filter(|text| *text != "-") {
-        Some(text) if append => {
-            let more = read(input.reader)?;
-            if more.trim().is_empty() {
-                return Ok(Some(text.to_owned()));
-            }
-            Ok(Some(format!("{text}\n\n<stdin>\n{}\n</stdin>", more.trim_end_matches('\n'))))
+    match asked.given.filter(|text| *text != "-") {
+        Some(text) if text.trim().is_empty() => Err(PromptError::Blank),
+        Some(text) => {
+            let more = beside(asked.append, input, tell).await?;
+            Ok(Some(more.map_or_else(|| text.to_owned(), |more| with_block(text, &more))))
         }
-        Some(text) if text.trim().is_empty() && !optional => Err(PromptError::Missing),
-        Some(text) => Ok(Some(text.to_owned())),
-        None if input.terminal && given.is_none() => {
-            if optional {
-                Ok(None)
-            } else {
-                Err(PromptError::Missing)
-            }
+        None => alone(asked, input, tell).await,
+    }
+}
+
+fn with_block(text: &str, more: &str) -> String {
+    format!("{text}\n\n<stdin>\n{}\n</stdin>", more.trim_end_matches('\n'))
+}
+
+/// Standard input beside a prompt, if it says something.
+async fn beside(
+    append: bool,
+    input: &StandardInput,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Option<String>, PromptError> {
+    let wanted = append || matches!(input.source(), Source::Stream | Source::File);
+    if !wanted {
+        return Ok(None);
+    }
+    let text =
+        if append { Some(read(input, tell).await?) } else { read_if_begun(input, tell).await? };
+    Ok(text.filter(|text| !text.trim().is_empty()))
+}
+
+/// Standard input in place of a prompt.
+async fn alone(
+    asked: Asked<'_>,
+    input: &StandardInput,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Option<String>, PromptError> {
+    let optional = asked.optional && asked.given.is_none() && !asked.append;
+    if asked.given.is_none() && input.source() == Source::Terminal {
+        return if optional { Ok(None) } else { Err(PromptError::Missing) };
+    }
+    let text =
+        if optional { read_if_begun(input, tell).await? } else { Some(read(input, tell).await?) };
+    match text.filter(|text| !text.trim().is_empty()) {
+        Some(text) => Ok(Some(text)),
+        None if optional => Ok(None),
+        None => Err(PromptError::Empty),
+    }
+}
+
+/// All of it, however long it takes.
+async fn read(input: &StandardInput, tell: &mut dyn FnMut(&str)) -> Result<String, PromptError> {
+    let mut incoming = input.incoming().map_err(PromptError::Input)?;
+    let seen = incoming.clone();
+    told_while(incoming.whole(), tell, || reading(input.source(), seen.bytes())).await;
+    text_of(&incoming)
+}
+
+/// All of it, if its first byte or its end comes in time.
+async fn read_if_begun(
+    input: &StandardInput,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Option<String>, PromptError> {
+    let until = Instant::now() + FIRST_BYTE;
+    let Ok(mut incoming) = input.incoming() else { return Ok(None) };
+    let begun = timeout_at(until, incoming.begun());
+    if told_while(begun, tell, waiting).await.is_err() {
+        input.give_up();
+        tell(
+            "nothing came on standard input within 5 s, so nothing was read from it; the run goes \
+             on without it (--stdin waits for as long as it takes)",
+        );
+        return Ok(None);
+    }
+    let seen = incoming.clone();
+    told_while(incoming.whole(), tell, || reading(input.source(), seen.bytes())).await;
+    match text_of(&incoming) {
+        // Whatever it is, it was not meant as input.
+        Err(PromptError::Input(error)) if incoming.bytes() == 0 => {
+            tell(&format!("standard input cannot be read, the run goes on without it: {error}"));
+            Ok(None)
         }
-        None => {
-            let text = read(input.reader)?;
-            match (text.trim().is_empty(), optional && given.is_none()) {
-                (false, _) => Ok(Some(text)),
-                (true, true) => Ok(None),
-                (true, false) => Err(PromptError::Empty),
-            }
+        text => text.map(Some),
+    }
+}
+
+fn waiting() -> String {
+    "waiting up to 5 s for standard input, which is an open pipe (`</dev/null` skips this)"
+        .to_owned()
+}
+
+fn reading(source: Source, bytes: u64) -> String {
+    match (source, bytes) {
+        (Source::Terminal, _) => {
+            "reading the prompt from the terminal; Ctrl-D on an empty line ends it".to_owned()
+        }
+        (_, 0) => {
+            "waiting for standard input to begin and to end (`</dev/null` skips this)".to_owned()
+        }
+        (_, bytes) => format!(
+            "reading standard input to its end, {} so far (`</dev/null` skips this)",
+            size(bytes)
+        ),
+    }
+}
+
+/// Waits for `work`, and tells now and then that it does.
+async fn told_while<T>(
+    work: impl Future<Output = T>,
+    tell: &mut dyn FnMut(&str),
+    what: impl Fn() -> String,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let mut waits = TOLD_AFTER.into_iter();
+    let mut wait = TOLD_AFTER[0];
+    loop {
+        wait = waits.next().unwrap_or(wait);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = sleep(wait) => tell(&what()),
         }
     }
 }
 
-fn read(reader: &mut dyn Read) -> Result<String, PromptError> {
-    let mut bytes = Vec::new();
-    reader.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(PromptError::Input)?;
-    if bytes.len() as u64 > MAX_INPUT {
+fn text_of(incoming: &Incoming) -> Result<String, PromptError> {
+    let bytes = incoming.take().map_err(PromptError::Input)?;
+    if bytes.len() as u64 > Incoming::MOST {
         return Err(PromptError::TooLong);
     }
     let text = String::from_utf8(bytes)
@@ -106,17 +225,16 @@ fn read(reader: &mut dyn Read) -> Result<String, PromptError> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The prompt with its images.
+/// The images as content.
 ///
 /// # Errors
-/// When an image cannot be read, is too large, or is none.
-pub fn content(text: &str, images: &[PathBuf]) -> Result<Vec<Content>, PromptError> {
-    let mut content = vec![Content::text(text)];
-    for path in images {
-        let url = image_url(path).map_err(|why| PromptError::Image { path: path.clone(), why })?;
-        content.push(Content::Image { url });
-    }
-    Ok(content)
+/// When one cannot be read, is too large, or is none.
+pub fn images(paths: &[PathBuf]) -> Result<Vec<Content>, PromptError> {
+    let image = |path: &PathBuf| match image_url(path) {
+        Ok(url) => Ok(Content::Image { url }),
+        Err(why) => Err(PromptError::Image { path: path.clone(), why }),
+    };
+    paths.iter().map(image).collect()
 }
 
 fn image_url(path: &Path) -> Result<String, String> {

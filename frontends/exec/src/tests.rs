@@ -1,6 +1,9 @@
 //! Events in, lines out.
 
-use crate::{JsonEvents, Output, Session, Signals, Sink, Task, clean, drive};
+use crate::{
+    Asked, JsonEvents, Output, PromptError, Session, Signals, Sink, Source, StandardInput, Task,
+    clean, drive, prompt_text,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{
@@ -99,6 +102,10 @@ struct Stage {
 
 impl Stage {
     async fn new(stream: impl Write + Send + 'static) -> Self {
+        Self::with(stream, JsonEvents::default()).await
+    }
+
+    async fn with(stream: impl Write + Send + 'static, events_as: JsonEvents) -> Self {
         let (events, given) = mpsc::channel(256);
         let (taken, submitted) = mpsc::channel(256);
         let (signals, heard) = watch::channel(None);
@@ -112,7 +119,7 @@ impl Stage {
         let sink = Sink::new(stream).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test")]
         let running = tokio::spawn(async move {
-            drive(&mut session, task, Output::Json(JsonEvents::default()), sink, heard).await
+            drive(&mut session, task, Output::Json(events_as), sink, heard).await
         });
         let mut stage = Self { op, events, submitted, signals, running };
         assert!(matches!(stage.submitted.recv().await, Some(Op::Prompt { .. })));
@@ -352,5 +359,82 @@ proptest! {
     #[test]
     fn plain_text_stays(text in "[a-zäöü€ \\n\\t]*") {
         prop_assert_eq!(clean(&text), text);
+    }
+}
+
+/// Reads what stands in it, then never again.
+struct Open(io::Cursor<Vec<u8>>, std::sync::mpsc::Receiver<()>);
+
+impl io::Read for Open {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self.0.read(bytes)? {
+            0 => {
+                let _never = self.1.recv();
+                Ok(0)
+            }
+            count => Ok(count),
+        }
+    }
+}
+
+async fn prompt(
+    asked: Asked<'_>,
+    input: &StandardInput,
+) -> (Result<Option<String>, PromptError>, Vec<String>) {
+    let mut told = Vec::new();
+    let text = prompt_text(asked, input, &mut |text| told.push(text.to_owned())).await;
+    (text, told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_stays_silent_is_left_alone_and_told() {
+    let (_open, gate) = std::sync::mpsc::channel();
+    let silent = Open(io::Cursor::default(), gate);
+    let input = StandardInput::of(Source::Stream, silent).unwrap();
+    let (text, told) = prompt(Asked { given: Some("go"), ..Asked::default() }, &input).await;
+    assert_eq!(text.unwrap().as_deref(), Some("go"));
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].contains("</dev/null") && told[1].contains("--stdin"), "{told:?}");
+    // It is not waited for again.
+    let began = tokio::time::Instant::now();
+    input.drain(std::time::Duration::from_secs(5)).await;
+    assert!(began.elapsed().is_zero());
+}
+
+#[tokio::test]
+async fn what_a_pipe_brings_belongs_to_the_prompt() {
+    let of =
+        |source, bytes: &[u8]| StandardInput::of(source, io::Cursor::new(bytes.to_vec())).unwrap();
+    let beside = Asked { given: Some("go"), ..Asked::default() };
+    let alone = Asked::default();
+    let resumed = Asked { optional: true, ..Asked::default() };
+    let read = async |asked, source, bytes: &[u8]| prompt(asked, &of(source, bytes)).await.0;
+    let block = Some("go\n\n<stdin>\nmore\n</stdin>".to_owned());
+    for source in [Source::Stream, Source::File] {
+        assert_eq!(read(beside, source, b"\xef\xbb\xbfmore\n\n").await.unwrap(), block);
+    }
+    let ignored = read(beside, Source::Nothing, b"more").await.unwrap();
+    assert_eq!(ignored.as_deref(), Some("go"));
+    assert_eq!(read(beside, Source::Stream, b" \n").await.unwrap().as_deref(), Some("go"));
+    assert_eq!(read(alone, Source::Stream, b"task").await.unwrap().as_deref(), Some("task"));
+    assert_eq!(read(resumed, Source::Stream, b"").await.unwrap(), None);
+    assert_eq!(read(resumed, Source::Nothing, b"").await.unwrap(), None);
+    assert!(matches!(read(alone, Source::Stream, b"").await, Err(PromptError::Empty)));
+    assert!(matches!(read(alone, Source::Terminal, b"x").await, Err(PromptError::Missing)));
+    assert!(matches!(read(beside, Source::Stream, b"ab\xff").await, Err(PromptError::NotText(2))));
+    let blank = Asked { given: Some(" "), optional: true, ..Asked::default() };
+    assert!(matches!(read(blank, Source::Stream, b"x").await, Err(PromptError::Blank)));
+}
+
+#[tokio::test]
+async fn a_caller_that_knows_its_signals_gets_no_event_for_them() {
+    for (knows, last) in [(true, "turn.started"), (false, "turn.failed")] {
+        let paper = Paper::default();
+        let mut stage = Stage::with(paper.clone(), JsonEvents::new(knows)).await;
+        stage.signal(15, 1);
+        assert_eq!(stage.submitted.recv().await, Some(Op::Interrupt));
+        stage.ends(Outcome::Cancelled);
+        assert_eq!(stage.running.await.unwrap().code, 128 + 15);
+        assert_eq!(paper.kinds().pop().unwrap(), last);
     }
 }

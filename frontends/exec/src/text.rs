@@ -144,7 +144,7 @@ pub(crate) fn tokens(body: &TurnFinished) -> String {
     }
 }
 
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -23,8 +23,8 @@ pub use recorder::{
     StorageFault,
 };
 pub use sandbox::{
-    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Remarks, Running,
-    SandboxMessage,
+    LaunchAnswer, LaunchOrder, LaunchRefusal, Process, ProcessEnd, ProcessExit, Remarked, Remarks,
+    Running, SandboxMessage,
 };
 pub use sessions::{Handle, Ready, SessionsMessage};
 pub use stream::StreamMessage;

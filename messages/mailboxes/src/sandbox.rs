@@ -91,8 +91,17 @@ pub struct Running {
     pub weaker: Vec<String>,
 }
 
-/// Sentences about a process that has ended.
-pub type Remarks = Arc<dyn Fn(Option<i32>, &str) -> Vec<String> + Send + Sync>;
+/// Tells what there is to say of a process that has ended, by its status and its last output.
+pub type Remarks = Arc<dyn Fn(Option<i32>, &str) -> Remarked + Send + Sync>;
+
+/// What there is to say of a process that has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Remarked {
+    /// Sentences without a full stop.
+    pub sentences: Vec<String>,
+    /// It was to write a file, which no command may in the session's mode.
+    pub read_only: bool,
+}
 
 /// A process on its way to the tool exec; taken once. Nobody who does not take it leaves it
 /// running.

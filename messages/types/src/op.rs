@@ -41,7 +41,8 @@ pub enum Op {
         /// The answer.
         decision: Decision,
     },
-    /// Goes on with a turn that the end of an earlier process broke off; nothing if there is none.
+    /// Goes on with the last turn: one that the end of an earlier process broke off, or that was
+    /// interrupted or failed. Nothing if it has ended well.
     Continue,
     /// Replaces the earlier context by a summary.
     Compact,

@@ -2,7 +2,7 @@
 //! [`CallFinished::for_model`](crate::CallFinished::for_model), those for people and for programs
 //! are the front ends'.
 
-use crate::Content;
+use crate::{Content, item::is_false};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -60,6 +60,9 @@ pub struct CommandResult {
     /// Each is a sentence without a full stop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sandbox: Vec<String>,
+    /// It was to write a file, which no command may in the session's mode.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub read_only: bool,
     /// Hosts that it was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_hosts: Vec<RefusedHost>,
@@ -80,6 +83,7 @@ impl CommandResult {
             kept: None,
             strays: 0,
             sandbox: Vec::new(),
+            read_only: false,
             refused_hosts: Vec::new(),
             most_tokens: None,
         }

@@ -2,6 +2,7 @@
 
 use crate::{Events, session::Session};
 use std::{sync::Arc, time::Duration};
+use troupe_conversation::Work;
 use troupe_kit::{CallError, Mailbox};
 use troupe_messages::{ConversationMessage, SessionsMessage};
 use troupe_types::{ErrorClass, Failure, Op, OpId, SessionId, Submission};
@@ -73,11 +74,12 @@ impl Conversation {
         Failure { class: ErrorClass::Internal, message }
     }
 
-    /// Whether, when it was opened, a turn had been broken off or a prompt not begun: it is held
-    /// until the first operation, and then goes on.
+    /// What was left to do when it was opened. A turn that was broken off and a prompt that has
+    /// not begun are held until the first operation, and then go on; one that was interrupted or
+    /// failed goes on with [`Op::Continue`].
     #[must_use]
-    pub fn was_broken_off(&self) -> bool {
-        self.session.broken_off
+    pub fn work(&self) -> Work {
+        self.session.work
     }
 
     /// What happens from the opening of the session on.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
-use troupe_conversation::{Conversation, WINDOW};
+use troupe_conversation::{Conversation, WINDOW, Work};
 use troupe_kit::{ChildSpec, Company, Exit, GiveUp, Mailbox, Order, Restart, Ring};
 use troupe_messages::{ConversationMessage, Ready, RecorderMessage, SessionsMessage};
 use troupe_providers::Provider;
@@ -37,7 +37,7 @@ pub(crate) struct Session {
     /// The number of the first record that is new.
     pub(crate) first: u64,
     /// Whether something was left to do when it was opened.
-    pub(crate) broken_off: bool,
+    pub(crate) work: Work,
 }
 
 impl Session {
@@ -58,7 +58,7 @@ pub(crate) struct Making {
     /// The number of the first record that is new.
     pub(crate) first: u64,
     /// Whether something was left to do when it was opened.
-    pub(crate) broken_off: bool,
+    pub(crate) work: Work,
 }
 
 /// The path in the tree of a session's supervisor.
@@ -138,7 +138,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         progress: progress.clone(),
         ended,
         first: making.first,
-        broken_off: making.broken_off,
+        work: making.work,
     });
     let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
     let (told, sessions) = (Arc::clone(&session), parts.sessions.clone());

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::task::spawn_blocking;
+use troupe_conversation::Work;
 use troupe_egress::Rules;
 use troupe_egress_actor::Egress;
 use troupe_kit::{
@@ -148,13 +149,13 @@ impl Troupe {
         })?;
         let provider = self.provider(&opening)?;
         let id = opening.resume.unwrap_or_else(SessionId::new);
-        let (mut first, mut broken_off) = (0, false);
+        let (mut first, mut work) = (0, Work::None);
         if opening.resume.is_some() {
             let dir = &self.parts.sessions_dir;
             if session::exists(dir, id).is_none() {
                 return Err(OpenError::Unknown { session: id, dir: dir.display().to_string() });
             }
-            (first, broken_off) = look_at(self.log_path(id)).await?;
+            (first, work) = look_at(self.log_path(id)).await?;
         }
         let (made, ready) = session::make(
             &self.parts,
@@ -166,7 +167,7 @@ impl Troupe {
                 provider,
                 resumed: opening.resume.is_some(),
                 first,
-                broken_off,
+                work,
             },
         );
         drop(made);
@@ -271,12 +272,12 @@ impl Troupe {
 }
 
 /// The number of the first new record of an existing session, and whether something is left to do.
-async fn look_at(path: LogPath) -> Result<(u64, bool), OpenError> {
+async fn look_at(path: LogPath) -> Result<(u64, Work), OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::Storage(error.to_string());
-    let look = move || -> std::io::Result<(u64, bool)> {
-        let Some(reader) = LogReader::open(&path)? else { return Ok((0, false)) };
+    let look = move || -> std::io::Result<(u64, Work)> {
+        let Some(reader) = LogReader::open(&path)? else { return Ok((0, Work::None)) };
         let replay = reader.replay(None)?;
-        Ok((replay.next_seq, troupe_conversation::has_work(&replay)))
+        Ok((replay.next_seq, troupe_conversation::work(&replay)))
     };
     let looked = tokio::task::spawn_blocking(look).await.map_err(|error| failed(&error))?;
     looked.map_err(|error| failed(&error))

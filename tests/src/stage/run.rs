@@ -115,6 +115,14 @@ impl Run {
         self
     }
 
+    /// Runs this script of bash's in its place, whose `"$@"` is the run.
+    pub fn through_shell(mut self, script: &str) -> Self {
+        let program = std::mem::replace(&mut self.program, "bash".into());
+        let before: [OsString; 4] = ["-c".into(), script.into(), "bash".into(), program.into()];
+        self.arguments.splice(0..0, before);
+        self
+    }
+
     /// The standard input; `/dev/null` unless said.
     pub fn stdin(mut self, stdin: Stdin) -> Self {
         self.stdin = stdin;

@@ -1,51 +1,40 @@
 //! `troupe exec`: one task without a terminal.
 
+mod words;
+
 use crate::{
-    args::{ConfigArgs, ExecArgs},
+    args::{Cli, ConfigArgs, ExecArgs},
     bin_dir,
     errors::{CliError, CliResult},
     output, setup, signals,
     tree::TreeSocket,
 };
+use clap::CommandFactory;
 use std::{
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 use tokio::sync::watch;
-use troupe::{Conversation, Events, Opening, Setup, Troupe, config::Loaded, list_sessions};
-use troupe_exec::{
-    ExecEnd, HumanEvents, HumanOptions, Input, JsonEvents, Output, Signals, Sink, Task, clean,
-    signalled,
+use troupe::{
+    Conversation, Events, LogPath, LogReader, Opening, ReplayLine, Setup, Troupe, config::Loaded,
+    list_sessions,
 };
-use troupe_types::{Event, Failure, Op, OpId, SessionId, SessionSettings};
+use troupe_exec::{
+    Asked, ExecEnd, GoingOn, HumanEvents, HumanOptions, JsonEvents, Output, Signals, Sink,
+    StandardInput, Task, clean, signalled,
+};
+use troupe_types::{
+    Content, Event, Failure, Op, OpId, Record, SandboxMode, SessionId, SessionSettings,
+};
+use words::{Which, Words};
 
-/// What the words of the command line mean.
-struct Words {
-    resume: Option<Which>,
-    prompt: Option<String>,
-}
-
-enum Which {
-    Last,
-    Id(String),
-}
-
-pub(crate) fn run(args: ExecArgs, config: &ConfigArgs) -> CliResult {
-    let json = args.json;
-    match prepare_and_run(args, config) {
-        Err(error) if json => {
-            // The last line is a terminal event, also of what never began.
-            output::line(&JsonEvents::failed(&error.message()).to_string());
-            Err(error)
-        }
-        result => result,
-    }
-}
-
-fn prepare_and_run(args: ExecArgs, config: &ConfigArgs) -> CliResult {
+pub(crate) fn run(args: ExecArgs, config: &ConfigArgs, input: &StandardInput) -> CliResult {
     troupe::raise_fd_limit();
-    let words = words(&args)?;
+    let words = words::of(&args)?;
+    if words == Words::Help {
+        return help();
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -56,34 +45,22 @@ fn prepare_and_run(args: ExecArgs, config: &ConfigArgs) -> CliResult {
         let ready = tokio::select! {
             biased;
             signals = signalled(&mut early, 1) => return Err(CliError::Signalled(signals)),
-            ready = prepare(args, config, words) => ready?,
+            ready = prepare(args, config, words, input) => ready?,
         };
         perform(ready, signals).await
     });
-    // What still blocks (a read of standard input, a look at files) does not hold up the end.
+    // What still blocks (a look at files) does not hold up the end.
     runtime.shutdown_background();
     code
 }
 
-fn words(args: &ExecArgs) -> Result<Words, CliError> {
-    let usage = |text: &str| Err(CliError::Usage(text.to_owned()));
-    let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["resume"] if args.last => Ok(Words { resume: Some(Which::Last), prompt: None }),
-        ["resume"] => usage("resume needs the id of a session, or --last"),
-        ["resume", prompt] if args.last => {
-            Ok(Words { resume: Some(Which::Last), prompt: Some((*prompt).to_owned()) })
-        }
-        ["resume", id] => Ok(Words { resume: Some(Which::Id((*id).to_owned())), prompt: None }),
-        ["resume", id, prompt] if !args.last => Ok(Words {
-            resume: Some(Which::Id((*id).to_owned())),
-            prompt: Some((*prompt).to_owned()),
-        }),
-        _ if args.last => usage("--last goes with resume: troupe exec resume --last [PROMPT]"),
-        [] => Ok(Words { resume: None, prompt: None }),
-        [prompt] => Ok(Words { resume: None, prompt: Some((*prompt).to_owned()) }),
-        _ => usage("more than one prompt: put it in quotes"),
+fn help() -> CliResult {
+    let mut cli = Cli::command();
+    cli.build();
+    if let Some(exec) = cli.find_subcommand_mut("exec") {
+        output::text(&exec.render_long_help().to_string());
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Flags, as settings.
@@ -106,6 +83,20 @@ fn toml_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// What is accepted for other programs' sake is told where it does nothing.
+fn without_effect(args: &ExecArgs) {
+    for (flag, names) in [("--enable", &args.enable), ("--disable", &args.disable)] {
+        for name in names {
+            output::warning(&format!(
+                "{flag} {name}: troupe has no feature of this name, so it changes nothing"
+            ));
+        }
+    }
+    if args.cyber_access_program.is_some() {
+        output::warning("--cyber-access-program is accepted and not sent: it changes nothing");
+    }
+}
+
 /// A session that is open, and what is to be done in it.
 struct Ready {
     args: ExecArgs,
@@ -120,7 +111,18 @@ struct Ready {
 
 /// Everything up to the prompt. What waits here (standard input, a search for servers) may be
 /// dropped: nothing has begun.
-async fn prepare(args: ExecArgs, config: &ConfigArgs, words: Words) -> Result<Ready, CliError> {
+async fn prepare(
+    args: ExecArgs,
+    config: &ConfigArgs,
+    words: Words,
+    input: &StandardInput,
+) -> Result<Ready, CliError> {
+    without_effect(&args);
+    let (resume, prompt) = match words {
+        Words::Help => (None, None),
+        Words::New { prompt } => (None, prompt),
+        Words::Resume { which, prompt } => (Some(which), prompt),
+    };
     let cwd = setup::working_directory(args.cd.as_deref())?;
     let loaded = setup::read(config, &cwd, flags(&args))?;
     setup::warn(&loaded);
@@ -128,12 +130,16 @@ async fn prepare(args: ExecArgs, config: &ConfigArgs, words: Words) -> Result<Re
     setup::usable(&company.policy)?;
     let chosen = setup::choose(&loaded, args.oss, args.local_provider.as_deref(), &company).await?;
     let mut settings = session_settings(&loaded, &cwd, &chosen, &args)?;
-    let resume = match &words.resume {
+    let resume = match &resume {
         None => None,
-        Some(which) => Some(find_session(which, &args, &cwd, &company.sessions_dir)?),
+        Some(which) => {
+            let session = find_session(which, &args, &cwd, &company.sessions_dir)?;
+            tell_of_another_folder(&company.sessions_dir, session, &cwd);
+            Some(session)
+        }
     };
     check_last_message(&args)?;
-    let mut task = read_task(&args, words.prompt.as_deref(), resume.is_some()).await?;
+    let mut task = read_task(&args, prompt.as_deref(), resume.is_some(), input).await?;
     let temporary = args.ephemeral.then(|| temporary_sessions(&mut company)).transpose()?;
     company.environment.bin_dir = bin_dir::ensure(&loaded.places.state_dir);
     settings.cwd.clone_from(&cwd);
@@ -144,9 +150,30 @@ async fn prepare(args: ExecArgs, config: &ConfigArgs, words: Words) -> Result<Re
         None => Opening::new(settings),
     };
     super::recover::tell(&troupe.recover().await);
-    let conversation = troupe.open(opening.from_source("exec")).await.map_err(open_failed)?;
-    task.broken_off = conversation.was_broken_off();
+    let source = args.thread_source.as_deref().filter(|source| !source.is_empty());
+    let opening = opening.from_source(source.unwrap_or("exec"));
+    let conversation = troupe.open(opening).await.map_err(open_failed)?;
+    task.work = conversation.work();
+    task.read_only = header.settings.sandbox.mode == SandboxMode::ReadOnly;
+    task.going_on = going_on(&args, conversation.id());
     Ok(Ready { args, loaded, header, troupe, conversation, task, temporary })
+}
+
+/// The command that goes on with the session; a session that is not kept has none.
+fn going_on(args: &ExecArgs, session: SessionId) -> GoingOn {
+    if args.ephemeral {
+        return GoingOn::default();
+    }
+    let folder = args.cd.as_deref().map(|folder| format!(" -C {}", quoted(folder)));
+    let command = format!("troupe exec{} resume {session}", folder.unwrap_or_default());
+    GoingOn { command: Some(command) }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./+@%:,".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 async fn perform(ready: Ready, signals: watch::Receiver<Option<Signals>>) -> CliResult {
@@ -233,41 +260,54 @@ fn find_session(
     }
 }
 
+/// A session works where it is resumed, which need not be where it began.
+fn tell_of_another_folder(sessions_dir: &Path, session: SessionId, cwd: &Path) {
+    // What cannot be read is told when the session is opened.
+    let reader = LogReader::open(&LogPath::new(sessions_dir, session)).ok().flatten();
+    let first = reader.and_then(|reader| reader.lines(0).ok()?.next()?.ok());
+    let Some(ReplayLine::Line { line, .. }) = first else { return };
+    if let Record::SessionCreated(body) = &line.record
+        && body.cwd != cwd
+    {
+        output::warning(&format!(
+            "the session began in {}; from here on it works in {} (-C names another folder)",
+            body.cwd.display(),
+            cwd.display()
+        ));
+    }
+}
+
 /// The prompt and what goes with it.
-async fn read_task(args: &ExecArgs, given: Option<&str>, resumed: bool) -> Result<Task, CliError> {
-    let output_schema = match &args.output_schema {
-        None => None,
-        Some(path) => {
-            let failed = |why: String| {
-                CliError::config(format!("--output-schema {}: {why}", path.display()))
-            };
-            let text = troupe_exec::read_named(path).map_err(|error| failed(error.to_string()))?;
-            Some(serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?)
-        }
-    };
-    let (given, append) = (given.map(str::to_owned), args.stdin);
-    let terminal = std::io::stdin().is_terminal();
-    let needs_input = append || given.as_deref().is_none_or(|text| text == "-");
-    let read = move || {
-        let input = Input { terminal, reader: &mut std::io::stdin().lock() };
-        troupe_exec::prompt_text(given.as_deref(), append, resumed, input)
-    };
-    let text = if needs_input {
-        let read = tokio::task::spawn_blocking(read).await;
-        read.map_err(|error| CliError::internal(error.to_string()))?
-    } else {
-        read()
-    };
+async fn read_task(
+    args: &ExecArgs,
+    given: Option<&str>,
+    resumed: bool,
+    input: &StandardInput,
+) -> Result<Task, CliError> {
+    let output_schema = args.output_schema.as_deref().map(read_schema).transpose()?;
+    let images = troupe_exec::images(&args.images);
+    let images = images.map_err(|error| CliError::config(error.to_string()))?;
+    let asked = Asked { given, append: args.stdin, optional: resumed };
+    let text = troupe_exec::prompt_text(asked, input, &mut output::error).await;
     let text = text.map_err(|error| CliError::Usage(error.to_string()))?;
-    let prompt = match text {
-        Some(text) => {
-            let content = troupe_exec::content(&text, &args.images);
-            Some(content.map_err(|error| CliError::config(error.to_string()))?)
-        }
-        None => None,
-    };
-    let keep_last_message = !args.json || args.output_last_message.is_some();
-    Ok(Task { prompt, output_schema, broken_off: false, keep_last_message })
+    if text.is_none() && (!images.is_empty() || output_schema.is_some()) {
+        let text = "an image or --output-schema needs a prompt: say what is to be done";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let prompt = text.map(|text| {
+        let mut content = vec![Content::text(text)];
+        content.extend(images);
+        content
+    });
+    let keep_last_message = !args.is_json() || args.output_last_message.is_some();
+    Ok(Task { prompt, output_schema, keep_last_message, ..Task::default() })
+}
+
+fn read_schema(path: &Path) -> Result<serde_json::Value, CliError> {
+    let failed =
+        |why: String| CliError::config(format!("--output-schema {}: {why}", path.display()));
+    let text = troupe_exec::read_named(path).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| failed(error.to_string()))
 }
 
 /// The library's handle, as the driver wants it.
@@ -297,9 +337,9 @@ async fn drive(
     let Ready { args, loaded, header, conversation, task, .. } = ready;
     let mut session = Live { conversation, events: conversation.events() };
     let no_thread = |error| CliError::internal(format!("no thread for the output: {error}"));
-    if args.json {
+    if args.is_json() {
         let sink = Sink::new(std::io::stdout()).map_err(no_thread)?;
-        let output = Output::Json(JsonEvents::default());
+        let output = Output::Json(JsonEvents::new(args.experimental_json));
         return Ok(troupe_exec::drive(&mut session, task.clone(), output, sink, signals).await);
     }
     let stderr = std::io::stderr();
