@@ -1,6 +1,6 @@
 //! The fold of a log, for those who write one without a conversation.
 
-use crate::{Work, checkpoint, state::State};
+use crate::core::{Work, checkpoint, state::State};
 use troupe_messages::{Replay, ReplayLine};
 use troupe_types::{Checkpoint, Record};
 

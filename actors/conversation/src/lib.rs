@@ -1,47 +1,39 @@
 //! The conversation: the state machine of a session's turns.
 //!
-//! It owns what happens next, and nothing else: its state is a fold of the log (`state`), each
-//! decision is a record that it appends, and what must not happen before the record is written
-//! (starting a stream, running a call, telling a front end) waits for the writer's answer. It is
-//! told by front ends, the writer, streams and tool execs; it tells the recorder and its supervisor.
+//! The decisions are the [machine's](core), a function from inputs to effects. This role hands it
+//! what the mailbox brings and carries its effects out: it appends to the log through the recorder,
+//! starts and stops model streams and tool execs, and answers those who submitted operations. What
+//! must not happen before a record is written waits for the writer's answer.
 //! Bounded: at most [`WINDOW`] lines are under way, then its bulk lane pauses.
 //! When it dies nothing is lost: the next incarnation replays the log, finds out who is alive, and
 //! goes on; only what was under way in an actor that is gone is `Lost`.
 
-mod append;
-mod background;
-mod checkpoint;
-mod compact;
-mod context;
-mod drive;
-mod facts;
+mod core;
+mod effects;
 mod fold;
-mod ops;
 mod project_docs;
 mod prompt;
-mod silence;
 mod start;
-mod state;
-mod unfinished;
 
+pub use core::Work;
 pub use fold::{Fold, work};
-pub use unfinished::Work;
 
-use append::After;
-use state::State;
+use core::{Input, Machine};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 use troupe_kit::{Context, Life, Mailbox, Reply, Role, StartError, SupervisorMessage};
 use troupe_messages::{
-    ConversationMessage, Crew, Gathered, RecorderMessage, SandboxMessage, StorageFault,
-    StreamMessage, ToolMessage,
+    ConversationMessage, Crew, RecorderMessage, SandboxMessage, StreamMessage, ToolMessage,
 };
-use troupe_types::{CallId, Failure, OpId, RequestId, SessionId, SessionSettings, ToolSpec};
+use troupe_types::{
+    CallId, Failure, OpId, RequestId, SessionId, SessionSettings, ToolSpec, TurnId,
+};
 
 /// How many lines may be under way to the log before the bulk lane pauses.
 pub const WINDOW: u64 = 64;
@@ -59,6 +51,8 @@ pub struct Args {
     pub source: Arc<str>,
     /// The program's version.
     pub version: &'static str,
+    /// The boot of the machine, as the log tells it; empty where it is not known.
+    pub boot: Arc<str>,
     /// The session's recorder.
     pub recorder: Mailbox<RecorderMessage>,
     /// The session's supervisor, which starts streams and tool execs.
@@ -77,40 +71,15 @@ pub struct Args {
 /// The role; see the crate's documentation.
 pub struct Conversation {
     args: Args,
-    state: State,
-    /// Every line below this number is written.
-    written: u64,
-    /// What waits for a line to be written.
-    waiting: VecDeque<(u64, After)>,
-    /// Operations that wait for their record.
-    accepted: HashMap<OpId, Vec<Reply<Result<u64, Failure>>>>,
+    machine: Machine,
+    /// The model stream that is up, or about to be.
     stream: Option<(RequestId, Mailbox<StreamMessage>)>,
-    tools: HashMap<CallId, Live>,
-    /// How often each open call's tool exec was started.
-    attempts: HashMap<CallId, u32>,
-    /// Lines and bytes since the last checkpoint.
-    since_checkpoint: (u64, u64),
-    paused: bool,
-    /// Everything that actors of earlier incarnations said has been seen.
-    settled: bool,
-    /// What is open in the log without a live actor has been closed.
-    reconciled: bool,
-    storage: Option<StorageFault>,
-    read_only: Option<String>,
-    /// The context is being read again.
-    reading: bool,
-    gathering: bool,
-    gathered: Option<Gathered>,
-    /// What the user was told of files since this incarnation began.
-    warned: HashSet<String>,
-    /// Items left out at the front of a summarisation that did not fit.
-    compact_skip: usize,
-    found: start::Found,
-}
-
-/// A tool exec that is up, or about to be.
-struct Live {
-    mailbox: Mailbox<ToolMessage>,
+    /// The tool execs that are up, or about to be.
+    tools: HashMap<CallId, Mailbox<ToolMessage>>,
+    /// Operations that wait for their record.
+    replies: HashMap<OpId, Vec<Reply<Result<u64, Failure>>>>,
+    /// Since when the turn's work is measured.
+    watch: Option<(TurnId, Instant)>,
 }
 
 impl Role for Conversation {
@@ -123,40 +92,85 @@ impl Role for Conversation {
     }
 
     fn started(&mut self, cx: &mut Context<ConversationMessage>) {
-        self.on_started(cx);
+        self.machine.live.first = cx.incarnation() == 1;
+        self.step(Input::Started, cx);
     }
 
     fn handle(&mut self, message: &ConversationMessage, cx: &mut Context<ConversationMessage>) {
         match message {
             ConversationMessage::Submit { submission, accepted } => {
-                self.on_submit(submission, accepted, cx);
+                self.replies.entry(submission.id).or_default().push(accepted.clone());
+                self.step(Input::Submit(submission), cx);
+                self.args.held.store(self.machine.live.held, Ordering::Release);
             }
-            ConversationMessage::Written(line) => self.on_written(*line, cx),
-            ConversationMessage::NotWritten { seq, fault } => self.on_not_written(*seq, fault, cx),
-            ConversationMessage::Stream { request, fact } => self.on_stream(*request, fact, cx),
+            ConversationMessage::Written(line) => self.step(Input::Written(*line), cx),
+            ConversationMessage::NotWritten { seq, fault } => {
+                self.step(Input::NotWritten(*seq, fault), cx);
+            }
+            ConversationMessage::Stream { request, fact } => {
+                self.step(Input::Stream(*request, fact), cx);
+            }
             ConversationMessage::StreamGone { request, exit } => {
-                self.on_stream_gone(*request, exit, cx);
+                self.stream.take_if(|(id, _)| id == request);
+                self.step(Input::StreamGone(*request, exit), cx);
             }
-            ConversationMessage::Tool { call, fact } => self.on_tool(*call, fact, cx),
-            ConversationMessage::ToolGone { call, exit } => self.on_tool_gone(*call, exit, cx),
-            ConversationMessage::MarkerCame { incarnation } => self.on_marker(*incarnation, cx),
-            ConversationMessage::TurnDue { turn } => self.on_turn_due(*turn, cx),
-            ConversationMessage::ContextRead(lines) => self.on_context_read(lines, cx),
-            ConversationMessage::Gathered(gathered) => self.on_gathered(gathered, cx),
+            ConversationMessage::Tool { call, fact } => self.step(Input::Tool(*call, fact), cx),
+            ConversationMessage::ToolGone { call, exit } => {
+                self.tools.remove(call);
+                self.step(Input::ToolGone(*call, exit), cx);
+            }
+            ConversationMessage::MarkerCame { incarnation } => {
+                if *incarnation == cx.incarnation() {
+                    self.step(Input::MarkerCame, cx);
+                }
+            }
+            ConversationMessage::WorkDue { turn, span_ms } => {
+                let worked = self.worked(*turn, *span_ms);
+                self.step(Input::Worked(*turn, worked), cx);
+            }
+            ConversationMessage::ContextRead(lines) => self.step(Input::ContextRead(lines), cx),
+            ConversationMessage::Gathered(items) => self.step(Input::Gathered(items), cx),
         }
     }
 
     fn set_aside(&mut self, message: &ConversationMessage, cx: &mut Context<ConversationMessage>) {
-        self.on_set_aside(message, cx);
+        let what = match message {
+            ConversationMessage::Written(_) | ConversationMessage::NotWritten { .. } => {
+                return cx.fail("an answer of the log made the conversation fail twice");
+            }
+            ConversationMessage::Stream { .. } => "a part of the model's answer",
+            ConversationMessage::Tool { .. } => "a report of a tool",
+            _ => "a message",
+        };
+        self.step(Input::SetAside(what), cx);
     }
 
+    /// Asked to stop: children have been stopped before; nothing is decided any more.
     fn stop(&mut self, cx: &mut Context<ConversationMessage>) {
-        self.on_stop(cx);
+        if let Some((_, stream)) = &self.stream {
+            cx.send(stream, StreamMessage::Cancel);
+        }
+        for tool in self.tools.values() {
+            cx.send(tool, ToolMessage::Cancel);
+        }
+        cx.stop();
     }
 }
 
 impl Conversation {
-    fn is_held(&self) -> bool {
-        self.args.held.load(Ordering::Acquire)
+    fn step(&mut self, input: Input<'_>, cx: &mut Context<ConversationMessage>) {
+        let mut effects = Vec::new();
+        self.machine.step(input, &mut effects);
+        for effect in effects {
+            self.carry_out(effect, cx);
+        }
+    }
+
+    /// Milliseconds since the last look, but not many more than were waited for: in the rest of
+    /// them this process stood still.
+    fn worked(&mut self, turn: TurnId, span_ms: u64) -> u64 {
+        let since = self.watch.replace((turn, Instant::now()));
+        let elapsed = since.map_or(0, |(_, at)| at.elapsed().as_millis());
+        u64::try_from(elapsed).unwrap_or(u64::MAX).min(2 * span_ms)
     }
 }

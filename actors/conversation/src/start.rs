@@ -1,17 +1,21 @@
 //! Starting: the state is rebuilt from the log, and those who live are asked for.
 
-use crate::{Args, Conversation, Live, checkpoint, state::State};
+use crate::{
+    Args, Conversation,
+    core::{Found, Live, Machine, Setup, checkpoint, state::State},
+};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use troupe_kit::{CallError, Context, Life, Mailbox, Reply, StartError, SupervisorMessage};
+use troupe_kit::{Life, Mailbox, Reply, StartError, SupervisorMessage};
 use troupe_messages::{
     ConversationMessage, RecorderMessage, Replay, ReplayError, ReplayLine, StreamMessage,
     ToolMessage,
 };
-use troupe_types::{CallId, Level, Mended, Notice, RequestId};
+use troupe_types::{CallId, RequestId};
 
 /// How long a start waits for the log: it may have to wait for another process's lock.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -43,44 +47,35 @@ pub(crate) async fn start(
                 if let Some((call, mailbox)) =
                     id.parse::<CallId>().ok().zip(child.mailbox::<ToolMessage>())
                 {
-                    tools.insert(call, Live { mailbox });
+                    tools.insert(call, mailbox);
                 }
             }
             _ => {}
         }
     }
     drop(life);
-    let written = rebuilt.state.core.next_seq;
     let stream = stream.filter(|(id, _)| rebuilt.state.core.open_request(*id).is_some());
-    Ok(Conversation {
-        args,
-        state: rebuilt.state,
-        written,
-        waiting: VecDeque::new(),
-        accepted: HashMap::new(),
-        stream,
-        tools,
-        attempts: HashMap::new(),
+    let live = Live {
+        written: rebuilt.state.core.next_seq,
+        stream: stream.as_ref().map(|(id, _)| *id),
+        tools: tools.keys().copied().collect(),
         since_checkpoint: rebuilt.since_checkpoint,
-        paused: false,
-        settled: false,
-        reconciled: false,
-        storage: None,
+        held: args.held.load(Ordering::Acquire),
         read_only: rebuilt.read_only,
-        reading: false,
-        gathering: false,
-        gathered: None,
-        warned: HashSet::new(),
-        compact_skip: 0,
         found: Found { skipped: rebuilt.skipped, mended: rebuilt.mended },
-    })
-}
-
-/// What the replay found and the log does not say yet.
-#[derive(Default)]
-pub(crate) struct Found {
-    skipped: Vec<String>,
-    mended: Option<(u64, String)>,
+        ..Live::default()
+    };
+    let setup = Setup {
+        session: args.session,
+        parent: args.parent,
+        settings: Arc::clone(&args.settings),
+        source: Arc::clone(&args.source),
+        version: args.version,
+        boot: Arc::clone(&args.boot),
+        tools: Arc::clone(&args.tools),
+    };
+    let machine = Machine { setup, state: rebuilt.state, live };
+    Ok(Conversation { args, machine, stream, tools, replies: HashMap::new(), watch: None })
 }
 
 /// A call that is repeated while the other side is being started again.
@@ -88,15 +83,8 @@ async fn ask<M: Send + 'static, T>(
     mailbox: &Mailbox<M>,
     message: impl Fn(Reply<T>) -> M,
 ) -> Result<T, StartError> {
-    loop {
-        match mailbox.call(DEADLINE, &message).await {
-            Ok(answer) => return Ok(answer),
-            Err(CallError::Restarted) => {}
-            Err(error) => {
-                return Err(StartError(format!("{} does not answer: {error}", mailbox.path())));
-            }
-        }
-    }
+    let late = |error| StartError(format!("{} does not answer: {error}", mailbox.path()));
+    mailbox.ask(DEADLINE, message).await.map_err(late)
 }
 
 /// Rebuilds the state; where the fold itself fails, from an earlier checkpoint, then read-only.
@@ -156,43 +144,12 @@ fn fold(replay: Replay) -> Option<Rebuilt> {
                 since_checkpoint.1 += len;
             }
             ReplayLine::Skipped { offset, reason } => {
+                // It may have said that a call begins.
+                state.core.doubt_open_calls();
                 skipped.push(format!("the line at byte {offset} of the log is skipped: {reason}"));
             }
         }
     }
     state.core.next_seq = replay.next_seq;
     Some(Rebuilt { state, since_checkpoint, skipped, read_only: None, mended: replay.mended })
-}
-
-impl Conversation {
-    pub(crate) fn on_started(&mut self, cx: &mut Context<ConversationMessage>) {
-        let core = &self.state.core;
-        if core.turn.is_none() && core.background.iter().all(|process| process.ended) {
-            // Nothing is open: nothing to wait for.
-            self.settled = true;
-        } else {
-            let incarnation = cx.incarnation();
-            let marker = ConversationMessage::MarkerCame { incarnation };
-            let myself = cx.myself().clone();
-            cx.send_behind(&myself, marker);
-            if cx.incarnation() > 1
-                && let Some(turn) = &core.turn
-            {
-                self.arm_deadline(turn.turn, cx);
-            }
-        }
-        if self.read_only.is_none() {
-            let found = std::mem::take(&mut self.found);
-            if let Some((bytes, kept_in)) = found.mended {
-                self.append(Mended { bytes, kept_in }, cx);
-            }
-            if let Some(first) = found.skipped.first().filter(|_| cx.incarnation() == 1) {
-                let more = found.skipped.len() - 1;
-                let text =
-                    if more > 0 { format!("{first} (and {more} more)") } else { first.clone() };
-                self.append(Notice { level: Level::Warning, text }, cx);
-            }
-        }
-        self.advance(cx);
-    }
 }

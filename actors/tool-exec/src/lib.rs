@@ -37,8 +37,9 @@ use troupe_messages::{
     Verdict,
 };
 use troupe_types::{
-    CallDetail, CallFinished, CallItem, CallResult, CommandEnd, Decision, ErrorClass, HostDecided,
-    Outcome, Progress, RefusedHost, SandboxMode, SandboxSettings, SessionId, SessionSettings,
+    ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, CommandEnd, Decision, ErrorClass,
+    HostDecided, Outcome, Progress, RefusedHost, SandboxMode, SandboxSettings, SessionId,
+    SessionSettings,
 };
 
 /// How long policy has; silence is a no.
@@ -91,7 +92,7 @@ enum State {
     /// Policy decides.
     Deciding,
     /// A person decides.
-    Asking,
+    Asking(Box<ApprovalAsk>),
     /// The record of the start is under way.
     Recording {
         /// Without the sandbox.
@@ -181,6 +182,7 @@ impl Role for ToolExec {
             ToolMessage::Interact(interact) => self.on_interact(interact, cx),
             ToolMessage::Interacted(answer) => self.on_interacted(answer.as_ref(), cx),
             ToolMessage::Cancel => self.on_cancel(cx),
+            ToolMessage::Report => self.report(cx),
             ToolMessage::AnswerDue => self.on_answer_due(cx),
         }
     }
@@ -229,7 +231,7 @@ impl ToolExec {
             Verdict::AllowOutside => self.record(true, cx),
             // A person takes what time it takes.
             Verdict::Ask(ask) => {
-                self.state = State::Asking;
+                self.state = State::Asking(Box::new(ask.clone()));
                 self.tell(ToolFact::Asked(ask.clone()), cx);
             }
             Verdict::Deny(reason) => {
@@ -241,7 +243,7 @@ impl ToolExec {
 
     fn on_answered(&mut self, decision: &Decision, cx: &mut Cx) {
         // A tool exec that was begun again may get the answer before it has asked again.
-        if !matches!(self.state, State::Deciding | State::Asking) {
+        if !matches!(self.state, State::Deciding | State::Asking(_)) {
             return;
         }
         self.due = None;
@@ -274,6 +276,17 @@ impl ToolExec {
     fn record(&mut self, outside: bool, cx: &mut Cx) {
         self.state = State::Recording { outside };
         self.tell(ToolFact::Starting(self.prepared.detail(outside)), cx);
+    }
+
+    /// Says again what a record is awaited for.
+    fn report(&self, cx: &mut Cx) {
+        match &self.state {
+            State::Asking(ask) => self.tell(ToolFact::Asked(ask.as_ref().clone()), cx),
+            State::Recording { outside } => {
+                self.tell(ToolFact::Starting(self.prepared.detail(*outside)), cx);
+            }
+            _ => {}
+        }
     }
 
     fn on_start_recorded(&mut self, cx: &mut Cx) {

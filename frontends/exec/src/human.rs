@@ -226,6 +226,7 @@ impl HumanEvents {
             | Record::TurnStarted(_)
             | Record::RequestStarted(_)
             | Record::ApprovalAnswered(_)
+            | Record::TurnWorked(_)
             | Record::Checkpoint(_) => String::new(),
         }
     }

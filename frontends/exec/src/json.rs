@@ -140,6 +140,7 @@ impl JsonEvents {
             | Record::ApprovalAnswered(_)
             | Record::ProcessEnded(_)
             | Record::Compacted(_)
+            | Record::TurnWorked(_)
             | Record::Checkpoint(_)
             | Record::Mended(_) => Vec::new(),
         }

@@ -65,10 +65,12 @@ pub enum ConversationMessage {
         /// The incarnation that sent it; another one's is ignored.
         incarnation: u64,
     },
-    /// Own timer: the turn's deadline has passed.
-    TurnDue {
+    /// Own timer: time to count the work on the turn, which has a deadline.
+    WorkDue {
         /// The turn.
         turn: TurnId,
+        /// How long the timer waited, in milliseconds.
+        span_ms: u64,
     },
     /// Control, from its own task: the context was read again from the log.
     ContextRead(Box<Result<Vec<ReplayLine>, ReplayError>>),

@@ -31,6 +31,9 @@ pub enum ToolMessage {
     /// Control, from the conversation: stop at once. The process tree is killed and the call, if it
     /// has not finished, finishes as cancelled.
     Cancel,
+    /// Control, from a conversation that was started again: report again what waits for a record.
+    /// A record that was under way may not have reached the log.
+    Report,
     /// Own timer: policy or sandbox did not answer.
     AnswerDue,
 }

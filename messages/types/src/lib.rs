@@ -40,7 +40,7 @@ pub use record::{
     ItemCompleted, Level, Line, LineError, Mended, Notice, OpAccepted, PlanStep, PlanUpdated,
     ProcessEnded, Record, RequestFinished, RequestOutcome, RequestRetried, RequestStarted,
     RetryCause, SandboxWeaker, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished,
-    TurnStarted,
+    TurnStarted, TurnWorked,
 };
 pub use result::{CallResult, CommandEnd, CommandResult, Kept, Printed, RefusedHost};
 pub use settings::{

@@ -256,6 +256,8 @@ records! {
     SandboxWeaker,
     /// A summary replaced the earlier context.
     Compacted,
+    /// A process worked on a turn that has a deadline.
+    TurnWorked,
     /// A turn ended.
     TurnFinished,
     /// Where the context stands in the log.
@@ -327,6 +329,10 @@ pub struct RequestStarted {
     /// Whether it asks for a summary of the context.
     #[serde(default, skip_serializing_if = "is_false")]
     pub compaction: bool,
+    /// The boot of the machine in which the record was written. Lines of an earlier boot may have
+    /// been lost with the power, so a call of this request that seems not to have begun may have.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
 }
 
 /// What a text belongs to.
@@ -680,6 +686,18 @@ pub struct SandboxWeaker {
 pub struct Compacted {
     /// The items that are the context from here on.
     pub replacement: Vec<Item>,
+}
+
+/// Body of [`Record::TurnWorked`]: the deadline counts time of work, summed over processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnWorked {
+    /// The turn.
+    pub turn: TurnId,
+    /// How long processes have worked on it so far, in milliseconds.
+    pub worked_ms: u64,
+    /// The deadline has passed: the turn ends as timed out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub timed_out: bool,
 }
 
 /// Body of [`Record::TurnFinished`].

@@ -5,7 +5,10 @@ use crate::{
     queue::{Envelope, Lane, Queue},
 };
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
@@ -31,6 +34,9 @@ pub enum CallError {
     /// The role was started again with the call in hand; it is not repeated.
     #[error("the role was restarted while it had the call in hand")]
     Restarted,
+    /// The role panicked on this very call.
+    #[error("the role failed on this message")]
+    Crashed,
     /// The deadline passed. The call may still be carried out.
     #[error("no answer in time")]
     TimedOut,
@@ -113,7 +119,7 @@ impl<M: Send + 'static> Mailbox<M> {
             queued: Instant::now(),
             span: tracing::Span::current(),
             panics: 0,
-            call: false,
+            call: None,
             permit: None,
         }
     }
@@ -158,13 +164,36 @@ impl<M: Send + 'static> Mailbox<M> {
         message: impl FnOnce(Reply<T>) -> M,
     ) -> Result<T, CallError> {
         let (reply, answer) = Reply::new();
-        let envelope = Envelope { call: true, ..Self::envelope(message(reply)) };
+        let crashed = Arc::new(AtomicBool::new(false));
+        let call = Some(Arc::clone(&crashed));
+        let envelope = Envelope { call, ..Self::envelope(message(reply)) };
         self.push(Lane::Control, envelope).map_err(|Refused| CallError::Closed)?;
         match tokio::time::timeout(deadline, answer).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(_)) if self.phase() == Phase::Closed => Err(CallError::Closed),
+            Ok(Err(_)) if crashed.load(Ordering::Acquire) => Err(CallError::Crashed),
             Ok(Err(_)) => Err(CallError::Restarted),
             Err(_) => Err(CallError::TimedOut),
+        }
+    }
+
+    /// A call to an idempotent role: given again while the role is started again, but not once it
+    /// has made the role panic twice.
+    ///
+    /// # Errors
+    /// When the role is closed, is late, or panicked on it twice.
+    pub async fn ask<T>(
+        &self,
+        deadline: Duration,
+        message: impl Fn(Reply<T>) -> M,
+    ) -> Result<T, CallError> {
+        let mut crashed = false;
+        loop {
+            match self.call(deadline, &message).await {
+                Err(CallError::Restarted) => {}
+                Err(CallError::Crashed) if !crashed => crashed = true,
+                other => return other,
+            }
         }
     }
 

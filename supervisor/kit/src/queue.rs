@@ -2,7 +2,11 @@
 
 use crate::{Exit, shell::Wake, view::LaneView};
 use ractor::ActorRef;
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicBool},
+    time::Instant,
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// Where a role stands.
@@ -23,8 +27,8 @@ pub(crate) struct Envelope<M> {
     pub(crate) span: tracing::Span,
     /// How many handlers panicked on it.
     pub(crate) panics: u32,
-    /// A call is never given again.
-    pub(crate) call: bool,
+    /// Of a call, which is never given again: set when a handler panicked on it.
+    pub(crate) call: Option<Arc<AtomicBool>>,
     /// Given back when the handler has returned: by the envelope's drop.
     #[expect(dead_code, reason = "held, not read")]
     pub(crate) permit: Option<OwnedSemaphorePermit>,

@@ -13,7 +13,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::{
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     task::Poll,
     time::{Duration, Instant},
 };
@@ -323,8 +323,13 @@ impl<R: Role> ShellState<R> {
             Err(exit) => {
                 envelope.panics += 1;
                 // Given again once; then set aside; if that panics as well, dropped.
-                if R::IDEMPOTENT && !envelope.call && envelope.panics <= 2 {
-                    lock(&shared.queue).put_back(lane, envelope);
+                match &envelope.call {
+                    // The caller decides, and has to know that this very message did it.
+                    Some(crashed) => crashed.store(true, Ordering::Release),
+                    None if R::IDEMPOTENT && envelope.panics <= 2 => {
+                        lock(&shared.queue).put_back(lane, envelope);
+                    }
+                    None => {}
                 }
                 return Some(exit);
             }
@@ -408,7 +413,7 @@ impl<R: Role> ShellState<R> {
         // A kill is not the message's fault: it does not count as a panic on it.
         if let Some((lane, envelope)) = self.delayed.take().map(|delayed| *delayed)
             && R::IDEMPOTENT
-            && !envelope.call
+            && envelope.call.is_none()
         {
             lock(&self.shared().queue).put_back(lane, envelope);
         }

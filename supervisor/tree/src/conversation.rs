@@ -32,6 +32,13 @@ impl std::fmt::Debug for Conversation {
     }
 }
 
+/// An operation that made the conversation panic twice.
+fn set_aside() -> Failure {
+    let message = "the operation made the conversation fail twice and was set aside; it is not in \
+                   the session, which goes on";
+    Failure { class: ErrorClass::Internal, message: message.to_owned() }
+}
+
 impl Conversation {
     /// The session's id.
     #[must_use]
@@ -57,12 +64,13 @@ impl Conversation {
                 submission: Box::new(submission.clone()),
                 accepted,
             };
-            match self.session.mailbox.call(DEADLINE, submit).await {
+            // Given again when the conversation was started again meanwhile: it knows the id if the
+            // operation got through.
+            match self.session.mailbox.ask(DEADLINE, submit).await {
                 Ok(Ok(seq)) => return Ok(Accepted { op: submission.id, seq }),
                 Ok(Err(failure)) => return Err(failure),
-                // The conversation was started again meanwhile, or is being: it knows the id if
-                // the operation got through.
                 Err(CallError::Restarted | CallError::TimedOut) => {}
+                Err(CallError::Crashed) => return Err(set_aside()),
                 Err(CallError::Closed) => return Err(self.closed()),
             }
         }
@@ -100,8 +108,8 @@ impl Conversation {
         loop {
             let session = self.session.id;
             let close = |reply| SessionsMessage::Close { session, reply };
-            match self.sessions.call(DEADLINE, close).await {
-                Ok(()) | Err(CallError::Closed) => return,
+            match self.sessions.ask(DEADLINE, close).await {
+                Ok(()) | Err(CallError::Closed | CallError::Crashed) => return,
                 Err(CallError::Restarted | CallError::TimedOut) => {}
             }
         }

@@ -111,11 +111,11 @@ impl Log {
         let user = Item::User(UserItem { content: vec![Content::text(text)] });
         self.write(ItemAdded { op: Some(submission.id), item: user })?;
         let request = RequestId::new();
-        self.write(RequestStarted { request, turn, compaction: false })?;
+        self.write(RequestStarted { request, turn, compaction: false, boot: String::new() })?;
         self.call(request, number)?;
         self.finish_request(request)?;
         let request = RequestId::new();
-        self.write(RequestStarted { request, turn, compaction: false })?;
+        self.write(RequestStarted { request, turn, compaction: false, boot: String::new() })?;
         self.answer(request, format!("Module {number} reads its input and writes a report."))?;
         self.finish_request(request)?;
         self.end(turn)
@@ -189,7 +189,7 @@ impl Log {
     fn compaction(&mut self) -> io::Result<()> {
         let (turn, _) = self.begin(Op::Compact)?;
         let request = RequestId::new();
-        self.write(RequestStarted { request, turn, compaction: true })?;
+        self.write(RequestStarted { request, turn, compaction: true, boot: String::new() })?;
         let summary = "Each module was read; nothing was changed so far.".to_owned();
         self.answer(request, summary.clone())?;
         self.finish_request(request)?;

@@ -4,7 +4,7 @@ use crate::{crew::SessionCrew, parts::Parts};
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -100,6 +100,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         settings: making.settings,
         source: making.source,
         version: env!("CARGO_PKG_VERSION"),
+        boot: boot(),
         recorder: recorder.clone(),
         supervisor: company.mailbox().clone(),
         sandbox: parts.sandbox.clone(),
@@ -156,6 +157,17 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         .build();
     let handle: troupe_messages::Handle = session.clone();
     (session, Ready::new(spec, opening, handle))
+}
+
+/// Names the machine's boot, where the system tells it (Linux: `random/boot_id`): lines of a log
+/// that were written in an earlier one may have been lost with the power.
+fn boot() -> Arc<str> {
+    static BOOT: OnceLock<Arc<str>> = OnceLock::new();
+    let read = || {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        id.chars().take(8).collect::<String>().into()
+    };
+    Arc::clone(BOOT.get_or_init(read))
 }
 
 /// Whether there is a log of this session.

@@ -188,11 +188,13 @@ impl Troupe {
     async fn wait_until_readable(&self, conversation: &Conversation) -> Result<(), OpenError> {
         let read = |reply| RecorderMessage::Read { offsets: Vec::new(), reply };
         loop {
-            let error = match conversation.session.recorder.call(DEADLINE, read).await {
+            let error = match conversation.session.recorder.ask(DEADLINE, read).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(ReplayError(text))) => text,
                 Err(CallError::Restarted) => continue,
-                Err(CallError::TimedOut) => "its log does not answer".to_owned(),
+                Err(error @ (CallError::TimedOut | CallError::Crashed)) => {
+                    format!("its log does not answer: {error}")
+                }
                 Err(CallError::Closed) => {
                     let why = conversation.session.why_closed();
                     why.unwrap_or_else(|| "the session was closed".to_owned())
@@ -221,9 +223,13 @@ impl Troupe {
         message: impl Fn(troupe_kit::Reply<T>) -> SessionsMessage,
     ) -> Result<T, OpenError> {
         loop {
-            match self.parts.sessions.call(DEADLINE, &message).await {
+            match self.parts.sessions.ask(DEADLINE, &message).await {
                 Ok(answer) => return Ok(answer),
                 Err(CallError::Restarted | CallError::TimedOut) => {}
+                Err(CallError::Crashed) => {
+                    let why = "the list of sessions failed on this request twice";
+                    return Err(OpenError::Closed(why.to_owned()));
+                }
                 Err(CallError::Closed) => {
                     return Err(OpenError::Closed("troupe has stopped".to_owned()));
                 }

@@ -158,6 +158,7 @@ impl Stage {
             settings: Arc::new(settings),
             source: "test".into(),
             version: "0",
+            boot: "".into(),
             recorder: recorder.clone(),
             supervisor: session.mailbox().clone(),
             sandbox: Mailbox::new(&kit, "root/sandbox", 1),
@@ -192,7 +193,7 @@ impl Stage {
             let submit = |accepted| ConversationMessage::Submit { submission, accepted };
             match self.mailbox.call(PATIENCE, submit).await {
                 Ok(answer) => return answer,
-                Err(CallError::Restarted) => {}
+                Err(CallError::Restarted | CallError::Crashed) => {}
                 Err(error) => panic!("{error}; the tree: {:#?}", self.root.view()),
             }
         }

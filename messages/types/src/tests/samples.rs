@@ -291,7 +291,8 @@ fn opening() -> Vec<Record> {
     };
     let fork = SessionCreated { parent: Some(session()), ..created.clone() };
     let part = |channel| TextPart { request: request(), index: 1, channel, text: "Do".into() };
-    let started = RequestStarted { request: request(), turn: turn(), compaction: false };
+    let started =
+        RequestStarted { request: request(), turn: turn(), compaction: false, boot: "b00t".into() };
     vec![
         created.into(),
         fork.into(),
@@ -409,6 +410,8 @@ fn endings() -> Vec<Record> {
         notice(Level::Error).into(),
         SandboxWeaker { ways: vec!["the network is not held".into()] }.into(),
         Compacted { replacement: vec![items().remove(9)] }.into(),
+        TurnWorked { turn: turn(), worked_ms: 1500, timed_out: false }.into(),
+        TurnWorked { turn: turn(), worked_ms: 2000, timed_out: true }.into(),
         ended.clone().into(),
         TurnFinished { no_final_message: true, usage: None, uncounted: 2, ..ended }.into(),
         Checkpoint { context: vec![0, 120, 7], state: "{}".into() }.into(),

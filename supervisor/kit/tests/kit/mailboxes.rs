@@ -120,13 +120,23 @@ both! {
         stage.stop().await;
     }
 
-    async fn a_call_in_hand_ends_with_restarted() {
+    async fn a_call_that_makes_its_role_panic_is_told_so_and_not_given_again() {
         let stage = Stage::steady(8);
         let answer = stage.toy.call(PATIENCE, Say::AskBoom).await;
-        assert_eq!(answer, Err(CallError::Restarted));
+        assert_eq!(answer, Err(CallError::Crashed));
         stage.trace.until("start 2").await;
         assert_eq!(stage.ask(3).await, 3);
         assert_eq!(stage.trace.count("asked"), 1, "not given again");
+        stage.stop().await;
+    }
+
+    async fn a_call_that_panics_its_role_twice_is_set_aside() {
+        let stage = Stage::steady(8);
+        let answer = stage.toy.ask(PATIENCE, Say::AskBoom).await;
+        assert_eq!(answer, Err(CallError::Crashed));
+        stage.trace.until("start 3").await;
+        assert_eq!(stage.ask(3).await, 3);
+        assert_eq!(stage.trace.count("asked"), 2, "given again once");
         stage.stop().await;
     }
 

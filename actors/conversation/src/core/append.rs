@@ -1,14 +1,10 @@
 //! Appending: each decision is a record, applied at once and written behind; what must not happen
 //! before it is written waits here.
 
-use crate::{Conversation, WINDOW, checkpoint};
-use troupe_kit::Context;
-use troupe_messages::{
-    Appended, ConversationMessage, Durability, FaultKind, Notify, RecorderMessage, StorageFault,
-};
+use super::{Effect, Effects, Machine, checkpoint};
+use crate::WINDOW;
+use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
 use troupe_types::{CallId, Decision, ErrorClass, Failure, OpId, Record, RequestId};
-
-type Cx = Context<ConversationMessage>;
 
 /// A checkpoint is due after so many lines, or so many bytes, but not before the log has grown by
 /// twice the answer that is still coming: each checkpoint carries it.
@@ -28,49 +24,51 @@ pub(crate) enum After {
     Idle,
 }
 
-impl Conversation {
+impl Machine {
     /// Appends a record.
-    pub(crate) fn append(&mut self, record: impl Into<Record>, cx: &mut Cx) {
-        self.append_with(record.into(), Durability::Written, None, None, cx);
+    pub(crate) fn append(&mut self, record: impl Into<Record>, out: &mut Effects) {
+        self.append_with(record.into(), Durability::Written, None, None, out);
     }
 
     /// Appends a record, and does `after` once it is written.
-    pub(crate) fn append_then(&mut self, record: impl Into<Record>, after: After, cx: &mut Cx) {
-        self.append_with(record.into(), Durability::Written, None, Some(after), cx);
+    pub(crate) fn append_then(
+        &mut self,
+        record: impl Into<Record>,
+        after: After,
+        out: &mut Effects,
+    ) {
+        self.append_with(record.into(), Durability::Written, None, Some(after), out);
     }
 
     pub(crate) fn append_with(
         &mut self,
         record: Record,
         durability: Durability,
-        notify: Option<Notify>,
+        notify: Option<CallId>,
         after: Option<After>,
-        cx: &mut Cx,
+        out: &mut Effects,
     ) {
         let seq = self.state.core.next_seq;
         self.state.apply(seq, None, &record);
         if let Some(after) = after {
-            self.waiting.push_back((seq, after));
+            self.live.waiting.push_back((seq, after));
         }
-        self.since_checkpoint.0 += 1;
-        cx.send(
-            &self.args.recorder,
-            RecorderMessage::Append { seq, record: Box::new(record), durability, notify },
-        );
-        self.regulate(cx);
+        self.live.since_checkpoint.0 += 1;
+        out.push(Effect::Append { seq, record: Box::new(record), durability, notify });
+        self.regulate(out);
     }
 
     /// How many lines are under way.
     fn under_way(&self) -> u64 {
-        self.state.core.next_seq.saturating_sub(self.written)
+        self.state.core.next_seq.saturating_sub(self.live.written)
     }
 
-    pub(crate) fn on_written(&mut self, line: Appended, cx: &mut Cx) {
-        if line.seq < self.written {
+    pub(crate) fn on_written(&mut self, line: Appended, out: &mut Effects) {
+        if line.seq < self.live.written || self.live.storage.is_some() {
             return;
         }
-        self.written = line.seq + 1;
-        self.since_checkpoint.1 += line.len;
+        self.live.written = line.seq + 1;
+        self.live.since_checkpoint.1 += line.len;
         let place = self.state.context.partition_point(|entry| entry.seq < line.seq);
         if let Some(entry) = self.state.context.get_mut(place)
             && entry.seq == line.seq
@@ -78,41 +76,39 @@ impl Conversation {
         {
             entry.offset = line.offset;
         }
-        while let Some((_, after)) = self.waiting.pop_front_if(|(seq, _)| *seq < self.written) {
-            self.carry_out(after, cx);
+        let written = self.live.written;
+        while let Some((_, after)) = self.live.waiting.pop_front_if(|(seq, _)| *seq < written) {
+            self.carry_out(after, out);
         }
-        self.checkpoint_if_due(cx);
-        self.regulate(cx);
-        self.advance(cx);
+        self.checkpoint_if_due(out);
+        self.regulate(out);
     }
 
-    fn carry_out(&mut self, after: After, cx: &mut Cx) {
+    fn carry_out(&mut self, after: After, out: &mut Effects) {
         match after {
             After::Accepted(op) => {
                 let seq = self.state.core.accepted(op).unwrap_or_default();
-                for reply in self.accepted.remove(&op).unwrap_or_default() {
-                    cx.reply(&reply, Ok(seq));
-                }
+                out.push(Effect::Reply(op, Ok(seq)));
             }
-            After::Stream(request) => self.start_stream(request, cx),
-            After::Answer(call, decision) => self.pass_answer(call, decision, cx),
+            After::Stream(request) => self.start_stream(request, out),
+            After::Answer(call, decision) => self.pass_answer(call, decision, out),
             After::Idle => self.let_context_go(),
         }
     }
 
     fn checkpoint_due(&self) -> bool {
-        let (lines, bytes) = self.since_checkpoint;
+        let (lines, bytes) = self.live.since_checkpoint;
         (lines >= CHECKPOINT_LINES || bytes >= CHECKPOINT_BYTES)
             && bytes >= 2 * self.state.core.open_bytes()
     }
 
     /// Writes a checkpoint when one is due and the place of every line is known.
-    fn checkpoint_if_due(&mut self, cx: &mut Cx) {
+    fn checkpoint_if_due(&mut self, out: &mut Effects) {
         if self.checkpoint_due() && self.under_way() == 0 {
             // What is written counts from here on, also where the state cannot be written.
-            self.since_checkpoint = (0, 0);
+            self.live.since_checkpoint = (0, 0);
             match checkpoint::write(&self.state) {
-                Some(checkpoint) => self.append(checkpoint, cx),
+                Some(checkpoint) => self.append(checkpoint, out),
                 None => tracing::error!("no checkpoint: a place in the context is unknown"),
             }
         }
@@ -120,39 +116,37 @@ impl Conversation {
 
     /// Pauses or resumes the bulk lane: with too many lines under way, and until a due checkpoint
     /// can be written, nothing more is taken in.
-    pub(crate) fn regulate(&mut self, cx: &mut Cx) {
+    pub(crate) fn regulate(&mut self, out: &mut Effects) {
         let under_way = self.under_way();
-        let wanted = self.storage.is_some()
+        let wanted = self.live.storage.is_some()
             || under_way > WINDOW
-            || (self.paused && under_way > WINDOW / 2)
+            || (self.live.paused && under_way > WINDOW / 2)
             || (self.checkpoint_due() && under_way > 0);
-        if wanted != self.paused {
-            self.paused = wanted;
-            if wanted { cx.pause_bulk() } else { cx.resume_bulk() }
+        if wanted != self.live.paused {
+            self.live.paused = wanted;
+            out.push(Effect::Pause(wanted));
         }
     }
 
     /// The log cannot be written: the state is ahead of it, so nothing more is decided. What
     /// streams and tools still say waits in the bulk lane; the next operation tries again.
-    pub(crate) fn on_not_written(&mut self, seq: u64, fault: &StorageFault, cx: &mut Cx) {
-        if seq < self.written || self.storage.is_some() {
+    pub(crate) fn on_not_written(&mut self, seq: u64, fault: &StorageFault, out: &mut Effects) {
+        if seq < self.live.written || self.live.storage.is_some() {
             return;
         }
+        // From here on nothing is decided: the state is ahead of the log.
+        self.live.storage = Some(fault.clone());
         if fault.kind == FaultKind::Gap {
             // An append was lost on the way: what is in the log decides.
-            return cx.fail(format!("the log lacks a line: {fault}"));
+            return out.push(Effect::Fail(format!("the log lacks a line: {fault}")));
         }
         tracing::error!(%fault, "the log cannot be written");
-        self.storage = Some(fault.clone());
-        self.waiting.clear();
-        let failure = storage_failure(fault);
-        for reply in self.accepted.drain().flat_map(|(_, replies)| replies) {
-            cx.reply(&reply, Err(failure.clone()));
+        self.live.waiting.clear();
+        self.refuse_all(fault, out);
+        if let Some(stream) = self.live.stream {
+            out.push(Effect::CancelStream(stream));
         }
-        if let Some((_, stream)) = &self.stream {
-            cx.send(stream, troupe_messages::StreamMessage::Cancel);
-        }
-        self.regulate(cx);
+        self.regulate(out);
     }
 }
 

@@ -4,7 +4,7 @@
 //! opens. The conversation applies each record when it appends it, and the replay applies the same
 //! records again; nothing that decides what happens next is kept anywhere else.
 
-use crate::{
+use super::{
     context::{Entry, Source},
     unfinished::Unfinished,
 };
@@ -13,7 +13,7 @@ use std::{collections::VecDeque, path::PathBuf};
 use troupe_types::{
     ApprovalAsk, CallDetail, CallFinished, CallId, Channel, CommandEnd, ContextKind, Decision,
     Item, Op, OpId, OutputItem, Record, RequestId, RequestOutcome, RequestRetried, RetryCause,
-    SessionId, SessionSettings, Submission, TurnId, Usage,
+    SessionId, SessionSettings, Submission, TurnId, TurnWorked, Usage,
 };
 
 /// How many operations are remembered, so that sending one again changes nothing.
@@ -85,7 +85,7 @@ pub(crate) struct Turn {
     pub(crate) request: Option<Request>,
     /// The calls of that request.
     pub(crate) calls: Vec<Call>,
-    /// Retries since the last complete answer.
+    /// Retries since there was progress.
     pub(crate) retries: u32,
     /// Why the last request broke off, and the wait that was decided (in milliseconds), until one
     /// ends in another way.
@@ -97,6 +97,9 @@ pub(crate) struct Turn {
     /// A call was completed.
     #[serde(default)]
     pub(crate) worked: bool,
+    /// Milliseconds that processes worked on it, as far as records tell.
+    #[serde(default)]
+    pub(crate) worked_ms: u64,
     /// Why it has to stop at the next boundary.
     pub(crate) stop: Option<Stop>,
     /// A summary was tried because the context did not fit.
@@ -116,9 +119,15 @@ pub(crate) enum Stop {
 pub(crate) struct Request {
     pub(crate) request: RequestId,
     pub(crate) compaction: bool,
+    /// The boot of the machine in which it began; empty where that is not known.
+    #[serde(default)]
+    pub(crate) boot: String,
     /// Text that came and is not yet part of a completed item.
     pub(crate) parts: Vec<Part>,
     pub(crate) result: Option<RequestOutcome>,
+    /// Attempts of it that failed, once it has ended.
+    #[serde(default)]
+    pub(crate) retries: u32,
     pub(crate) end_turn: Option<bool>,
     /// Something of an answer came.
     #[serde(default)]
@@ -161,9 +170,16 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Takes one more record, number `seq`, which starts at `offset` where that is known.
+    /// Takes one more record, number `seq`, which starts at `offset` where that is known. A record
+    /// that was taken before changes nothing; where numbers are missing, open calls may have begun.
     pub(crate) fn apply(&mut self, seq: u64, offset: Option<u64>, record: &Record) {
-        self.core.next_seq = self.core.next_seq.max(seq + 1);
+        if seq < self.core.next_seq {
+            return;
+        }
+        if seq > self.core.next_seq {
+            self.core.doubt_open_calls();
+        }
+        self.core.next_seq = seq + 1;
         match record {
             Record::SessionCreated(body) => {
                 self.core.session = Some(body.session);
@@ -179,8 +195,10 @@ impl State {
                     turn.request = Some(Request {
                         request: body.request,
                         compaction: body.compaction,
+                        boot: body.boot.clone(),
                         parts: Vec::new(),
                         result: None,
+                        retries: 0,
                         end_turn: None,
                         answered: false,
                         said: false,
@@ -198,7 +216,9 @@ impl State {
                 if let Some(request) = self.core.open_request_mut(body.request) {
                     (request.answered, request.said) = (true, true);
                 }
-                if let Some(turn) = &mut self.core.turn {
+                if let Some(turn) = &mut self.core.turn
+                    && turn.calls.iter().all(|call| call.call != body.item.call)
+                {
                     turn.calls.push(Call {
                         call: body.item.call,
                         tool: body.item.tool.clone(),
@@ -261,6 +281,7 @@ impl State {
                     turn.calls.clear();
                 }
             }
+            Record::TurnWorked(body) => self.core.on_worked(body),
             Record::TurnFinished(body) => self.core.end_turn(&body.result),
             Record::ItemAdded(body) => self.on_item_added(body.op, &body.item),
             Record::ItemCompleted(body) => {
@@ -330,6 +351,7 @@ impl State {
             after_cut: None,
             silent: 0,
             worked: false,
+            worked_ms: 0,
             stop: None,
             compacted: false,
         });
@@ -377,20 +399,27 @@ impl State {
             None => self.core.uncounted += u32::from(answered),
         }
         let Some(turn) = &mut self.core.turn else { return };
-        // A complete answer is progress: the next trouble begins with all retries and no wait.
-        turn.retries = if completed { 0 } else { turn.retries + body.retries };
-        turn.after_cut = match &body.result {
-            RequestOutcome::Cut { reason, wait_ms } => Some((reason.clone(), *wait_ms)),
-            _ => None,
-        };
         let Some(request) = &mut turn.request else { return };
         if request.request != body.request {
             return;
         }
+        turn.retries = match &body.result {
+            // Progress fills the retries up again: the next trouble begins without a wait.
+            RequestOutcome::Completed => 0,
+            RequestOutcome::Cut { .. } if !turn.calls.is_empty() => body.retries.min(1),
+            _ => turn.retries + body.retries,
+        };
+        turn.after_cut = match &body.result {
+            RequestOutcome::Cut { reason, wait_ms } if body.retries > 0 => {
+                Some((reason.clone(), *wait_ms))
+            }
+            _ => None,
+        };
         if completed && !request.compaction {
             turn.silent = if request.said { 0 } else { turn.silent + 1 };
         }
         request.result = Some(body.result.clone());
+        request.retries = body.retries;
         request.end_turn = body.end_turn;
         request.parts.clear();
         if request.compaction {
@@ -431,6 +460,13 @@ impl Request {
             Some(part) => part.text.push_str(text),
             None => self.parts.push(Part { index, channel, text: text.to_owned() }),
         }
+    }
+}
+
+impl Call {
+    /// A person has been asked and has not answered.
+    pub(crate) fn waits_for_person(&self) -> bool {
+        !self.finished && self.asked.is_some() && self.answer.is_none()
     }
 }
 
@@ -509,15 +545,26 @@ impl Core {
         self.background.iter().find(|known| known.call == call)
     }
 
+    /// Lines are missing, or may be: a call without an end may have begun.
+    pub(crate) fn doubt_open_calls(&mut self) {
+        let calls = self.turn.iter_mut().flat_map(|turn| &mut turn.calls);
+        for call in calls.filter(|call| !call.finished) {
+            call.started = true;
+        }
+    }
+
+    fn on_worked(&mut self, body: &TurnWorked) {
+        let Some(turn) = self.turn.as_mut().filter(|turn| turn.turn == body.turn) else { return };
+        turn.worked_ms = turn.worked_ms.max(body.worked_ms);
+        if body.timed_out {
+            self.stop_turn(Stop::TimedOut);
+        }
+    }
+
     pub(crate) fn stop_turn(&mut self, stop: Stop) {
         if let Some(turn) = &mut self.turn {
             turn.stop.get_or_insert(stop);
         }
-    }
-
-    /// The deadline passed: not a record of its own, so told apart when the turn finishes.
-    pub(crate) fn time_out(&mut self) {
-        self.stop_turn(Stop::TimedOut);
     }
 
     /// Whether this text of the host stands in the context already.

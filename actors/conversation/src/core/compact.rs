@@ -1,29 +1,22 @@
 //! Compaction: a summary replaces the context when it fills the model's window, or when asked.
 
-use crate::{
-    Conversation,
-    context::assemble,
-    drive::user_text,
-    prompt::{COMPACT_PROMPT, SUMMARY_PREFIX},
-};
+use super::{Effects, Machine, context::assemble, drive::user_text};
+use crate::prompt::{COMPACT_PROMPT, SUMMARY_PREFIX};
 use std::sync::Arc;
-use troupe_kit::Context;
-use troupe_messages::ConversationMessage;
+
 use troupe_types::{
     Compacted, Content, ContextKind, ErrorClass, Item, Outcome, SummaryItem, UserItem,
 };
-
-type Cx = Context<ConversationMessage>;
 
 /// Bytes of the user's messages that stay in the context (20,000 tokens at 4 bytes).
 const USER_BYTES: usize = 80_000;
 /// How often a summarisation that does not fit is tried with less.
 const SHRINKS: usize = 8;
 
-impl Conversation {
+impl Machine {
     /// Whether the context has reached the limit at which it is summarised.
     pub(crate) fn is_context_full(&self) -> bool {
-        let settings = &self.args.settings;
+        let settings = &self.setup.settings;
         let of_window = settings.context_window.map(|window| window / 10 * 9);
         let limit = match (settings.auto_compact_tokens, of_window) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -32,15 +25,15 @@ impl Conversation {
         limit.is_some_and(|limit| limit > 0 && self.state.core.context_tokens >= limit)
     }
 
-    pub(crate) fn start_compaction(&mut self, cx: &mut Cx) -> bool {
+    pub(crate) fn start_compaction(&mut self, out: &mut Effects) -> bool {
         if self.state.context.iter().any(|entry| entry.items.is_none()) {
             return false;
         }
         if self.state.context.is_empty() {
-            self.finish_turn(Outcome::Completed, cx);
+            self.finish_turn(Outcome::Completed, out);
             return true;
         }
-        self.append_request(true, cx)
+        self.append_request(true, out)
     }
 
     /// A request did not fit: leaves out more of the oldest items, unless that was tried enough.
@@ -50,33 +43,33 @@ impl Conversation {
             return !tried;
         }
         let items = self.state.context.len();
-        self.compact_skip += (items / SHRINKS).max(1);
-        self.compact_skip < items
+        self.live.compact_skip += (items / SHRINKS).max(1);
+        self.live.compact_skip < items
     }
 
     pub(crate) fn items_to_summarise(&self) -> Vec<Arc<Item>> {
-        let skip = self.compact_skip.min(self.state.context.len());
+        let skip = self.live.compact_skip.min(self.state.context.len());
         let mut items = assemble(&self.state.context[skip..]);
         // The output of a call that was left out would stand alone; assembling drops it.
-        let prompt = self.args.settings.compact_prompt.as_deref().unwrap_or(COMPACT_PROMPT);
+        let prompt = self.setup.settings.compact_prompt.as_deref().unwrap_or(COMPACT_PROMPT);
         items.push(Arc::new(user_text(prompt)));
         items
     }
 
     /// The summary is there: it becomes the context, with what the host and the user said.
-    pub(crate) fn replace_context(&mut self, cx: &mut Cx) -> bool {
+    pub(crate) fn replace_context(&mut self, out: &mut Effects) -> bool {
         let request = self.state.core.turn.as_ref().and_then(|turn| turn.request.as_ref());
         let summary = request.and_then(|request| request.summary.clone()).unwrap_or_default();
         let only = self.state.core.turn.as_ref().is_some_and(|turn| turn.compact_only);
         if summary.trim().is_empty() {
             let why = "the model gave no summary; the context is unchanged".to_owned();
-            self.finish_turn(Outcome::failed(ErrorClass::Server, why), cx);
+            self.finish_turn(Outcome::failed(ErrorClass::Server, why), out);
             return true;
         }
         let replacement = self.replacement(&summary);
-        self.append(Compacted { replacement }, cx);
+        self.append(Compacted { replacement }, out);
         if only {
-            self.finish_turn(Outcome::Completed, cx);
+            self.finish_turn(Outcome::Completed, out);
         }
         true
     }

@@ -1,6 +1,6 @@
 //! Checkpoints: the state as one line, with the context as places in the log.
 
-use crate::{
+use super::{
     context::Entry,
     state::{Core, State},
 };

@@ -3,7 +3,7 @@
 //! [`Op::Continue`] after such a turn begins a new one: with the prompt that was never delivered, or
 //! with a note that asks the model to go on from where the last one stopped.
 
-use crate::state::{Core, Stop};
+use super::state::{Core, Stop};
 use serde::{Deserialize, Serialize};
 use troupe_types::{Op, Outcome, Submission};
 
@@ -63,9 +63,12 @@ impl Core {
         }
     }
 
-    /// The turn is over.
+    /// The turn is over. A prompt that it did not deliver begins no other turn.
     pub(crate) fn end_turn(&mut self, result: &Outcome) {
         let ended = self.turn.take();
+        if let Some(turn) = &ended {
+            self.inbox.retain(|submission| submission.id != turn.op);
+        }
         match ended {
             _ if result.is_completed() => self.unfinished = None,
             // A summary that was asked for is no work that could go on.

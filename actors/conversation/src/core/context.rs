@@ -3,7 +3,7 @@
 //! [`assemble`] is total: whatever the entries are, each call in its result has exactly one output
 //! behind it, and each output a call before it.
 
-use crate::state::State;
+use super::state::State;
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,

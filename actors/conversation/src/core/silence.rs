@@ -4,9 +4,7 @@
 //! nothing; a refusal does. How many such answers came one after the other is part of the state, so
 //! a crash between the two requests does not make a third.
 
-use crate::{Conversation, state::Turn};
-use troupe_kit::Context;
-use troupe_messages::ConversationMessage;
+use super::{Effects, Machine, state::Turn};
 use troupe_types::{ErrorClass, Failure, RequestRetried, RetryCause};
 
 /// How often such an answer is asked for again.
@@ -50,9 +48,9 @@ fn fail(message: &str) -> AfterAnswer {
     AfterAnswer::Fail(Failure { class: ErrorClass::NoAnswer, message: message.to_owned() })
 }
 
-impl Conversation {
+impl Machine {
     /// Asks once more. The decision is recorded once, however often the request has to wait.
-    pub(crate) fn ask_again(&mut self, cx: &mut Context<ConversationMessage>) -> bool {
+    pub(crate) fn ask_again(&mut self, out: &mut Effects) -> bool {
         let turn = self.state.core.turn.as_ref();
         let silent = turn.map_or(0, |turn| turn.silent);
         if let Some(request) = turn.and_then(|turn| turn.request.as_ref())
@@ -65,8 +63,8 @@ impl Conversation {
                 most: ASKED_AGAIN,
                 wait_ms: 0,
             };
-            self.append(record, cx);
+            self.append(record, out);
         }
-        self.start_request(cx)
+        self.start_request(out)
     }
 }

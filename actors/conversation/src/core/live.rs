@@ -1,0 +1,63 @@
+//! What a process knows beside the log: who is up, and what is under way.
+
+use super::append::After;
+use std::collections::{HashMap, HashSet, VecDeque};
+use troupe_messages::{Gathered, StorageFault};
+use troupe_types::{CallId, RequestId};
+
+/// What a replay found and the log does not say yet.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Lines that cannot be used, each with its place and the reason.
+    pub(crate) skipped: Vec<String>,
+    /// Bytes of an incomplete last line that were cut off, and the file that keeps them.
+    pub(crate) mended: Option<(u64, String)>,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(crate) struct Live {
+    /// The first incarnation of this process, which opened the session.
+    pub(crate) first: bool,
+    /// Every line below this number is written.
+    pub(crate) written: u64,
+    /// What waits for a line to be written.
+    pub(crate) waiting: VecDeque<(u64, After)>,
+    /// The request whose model stream is up.
+    pub(crate) stream: Option<RequestId>,
+    /// Model streams that ended without a word since there was progress.
+    pub(crate) streams_lost: u32,
+    /// Calls whose tool exec is up.
+    pub(crate) tools: HashSet<CallId>,
+    /// How often each open call's tool exec was started.
+    pub(crate) attempts: HashMap<CallId, u32>,
+    /// Lines and bytes since the last checkpoint.
+    pub(crate) since_checkpoint: (u64, u64),
+    /// Nothing more is taken in from streams and tools.
+    pub(crate) paused: bool,
+    /// Everything that actors of earlier incarnations said has been seen.
+    pub(crate) settled: bool,
+    /// What is open in the log without a live actor has been closed.
+    pub(crate) reconciled: bool,
+    /// An unfinished turn of an earlier process waits for an operation.
+    pub(crate) held: bool,
+    /// The turn whose time of work is reported.
+    pub(crate) watched: Option<troupe_types::TurnId>,
+    /// Milliseconds of work on the turn that no record tells yet.
+    pub(crate) worked: u64,
+    /// The log cannot be written: the state is ahead of it.
+    pub(crate) storage: Option<StorageFault>,
+    /// The incarnation ends: nothing more is decided.
+    pub(crate) failed: bool,
+    /// Why nothing can be written to this session.
+    pub(crate) read_only: Option<String>,
+    /// The context is being read again.
+    pub(crate) reading: bool,
+    pub(crate) gathering: bool,
+    pub(crate) gathered: Option<Gathered>,
+    /// What the user was told of files since this incarnation began.
+    pub(crate) warned: HashSet<String>,
+    /// Items left out at the front of a summary that did not fit.
+    pub(crate) compact_skip: usize,
+    pub(crate) found: Found,
+}
