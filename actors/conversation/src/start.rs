@@ -40,8 +40,10 @@ pub(crate) async fn start(
     for child in &alive {
         match child.name.split_once(':') {
             Some(("stream", id)) => {
-                stream =
-                    id.parse::<RequestId>().ok().zip(child.mailbox::<StreamMessage>()).or(stream);
+                // The stream of an earlier request may be about to end.
+                let open = |id: &RequestId| rebuilt.state.core.open_request(*id).is_some();
+                let id = id.parse::<RequestId>().ok().filter(open);
+                stream = id.zip(child.mailbox::<StreamMessage>()).or(stream);
             }
             Some(("tool", id)) => {
                 if let Some((call, mailbox)) =
@@ -54,7 +56,6 @@ pub(crate) async fn start(
         }
     }
     drop(life);
-    let stream = stream.filter(|(id, _)| rebuilt.state.core.open_request(*id).is_some());
     let live = Live {
         written: rebuilt.state.core.next_seq,
         stream: stream.as_ref().map(|(id, _)| *id),

@@ -135,7 +135,7 @@ impl World {
             Effect::StartStream(plan) => {
                 let request = plan.request.request;
                 let over = |stream: &Stream| stream.left.is_empty();
-                assert!(self.streams.values().all(over), "one request at a time");
+                assert!(self.streams.values().all(over), "one at a time: {:?}", self.last_lines());
                 let left = self.answer(&plan.request);
                 self.requests.push(plan.request);
                 self.streams.insert(request, Stream { left });
@@ -483,12 +483,13 @@ impl World {
             state.apply(line.seq, Some(line.seq * LINE), &line.record);
         }
         state.core.next_seq = self.log.len() as u64;
-        let stream = self.streams.keys().next().copied();
+        let open = |id: &&RequestId| state.core.open_request(**id).is_some();
+        let stream = self.streams.keys().find(open).copied();
         let live = Live {
             first,
             held,
             written: state.core.next_seq,
-            stream: stream.filter(|id| state.core.open_request(*id).is_some()),
+            stream,
             tools: self.tools.keys().copied().collect(),
             found: Found::default(),
             ..Live::default()
