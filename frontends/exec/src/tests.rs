@@ -166,9 +166,19 @@ async fn a_summary_of_the_context_is_no_message() {
     let stage = Stage::new(paper.clone()).await;
     let (summary, answer) = (RequestId::new(), RequestId::new());
     let turn = TurnId::new();
-    stage.tell(Record::RequestStarted(RequestStarted { request: summary, turn, compaction: true }));
+    stage.tell(Record::RequestStarted(RequestStarted {
+        request: summary,
+        turn,
+        compaction: true,
+        boot: String::new(),
+    }));
     stage.says(summary, "What was done so far.");
-    stage.tell(Record::RequestStarted(RequestStarted { request: answer, turn, compaction: false }));
+    stage.tell(Record::RequestStarted(RequestStarted {
+        request: answer,
+        turn,
+        compaction: false,
+        boot: String::new(),
+    }));
     stage.says(answer, "Done.");
     stage.ends(Outcome::Completed);
     let end = stage.running.await.unwrap();

@@ -8,7 +8,8 @@ use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use troupe_kit::{Kit, Mailbox, Next};
 use troupe_messages::{
-    BackgroundProcess, Interact, Interaction, ProcessExit, Question, Running, ToolMessage, Verdict,
+    BackgroundProcess, Interact, Interaction, ProcessExit, Question, Remarked, Running,
+    ToolMessage, Verdict,
 };
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallResult, CommandEnd, CommandResult, ErrorClass,
@@ -209,8 +210,10 @@ async fn there_is_a_cap_on_those_that_run() {
 #[tokio::test(start_paused = true)]
 async fn what_it_was_refused_is_told_with_the_next_answer() {
     let (mut process, mut running) = Puppet::new(0);
-    running.aftermath =
-        Some(std::sync::Arc::new(|code, output| vec![format!("{code:?} after {output:?}")]));
+    running.aftermath = Some(std::sync::Arc::new(|code, output| Remarked {
+        sentences: vec![format!("{code:?} after {output:?}")],
+        read_only: false,
+    }));
     let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
     stage.left().await;
     let decided = HostDecided {

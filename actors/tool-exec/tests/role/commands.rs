@@ -7,7 +7,7 @@ use crate::{
 use serde_json::json;
 use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, advance};
-use troupe_messages::{ProcessExit, Question, Running, Verdict};
+use troupe_messages::{ProcessExit, Question, Remarked, Running, Verdict};
 use troupe_types::{CommandEnd, ErrorClass, Outcome};
 
 async fn launch(arguments: &serde_json::Value, running: Running) -> Stage {
@@ -165,7 +165,10 @@ async fn the_question_names_the_folder_of_the_command() {
 #[tokio::test(start_paused = true)]
 async fn what_the_sandbox_says_is_no_output() {
     let (mut process, mut running) = Puppet::new(0);
-    running.aftermath = Some(std::sync::Arc::new(|_, _| vec!["/x is protected".to_owned()]));
+    running.aftermath = Some(std::sync::Arc::new(|_, _| Remarked {
+        sentences: vec!["/x is protected".to_owned()],
+        read_only: false,
+    }));
     let mut stage = launch(&json!({"command": "git commit"}), running).await;
     process.print(b"Exit code: 0\nOutput:\nSandbox: none of ours").await;
     process.note(b"not taken over into .git: config\nnot taken over into .git: hooks\n").await;
