@@ -282,6 +282,11 @@ impl Running {
         pipe.flush().unwrap();
     }
 
+    /// The open stdin, for a test that has to see how writing to it goes.
+    pub fn take_stdin(&mut self) -> Option<ChildStdin> {
+        self.stdin.take()
+    }
+
     /// Closes the open stdin.
     pub fn close_stdin(&mut self) {
         self.stdin = None;
