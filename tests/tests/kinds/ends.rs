@@ -122,7 +122,7 @@ fn what_could_not_be_written() {
     rows.push(row("the model is told in words it can pass on", || {
         let (server, stage) = playing([adds("f")]);
         go(stage.troupe(["exec", "go"])).assert_success();
-        any(&outputs(&server)[0], &SWITCH.map(|word| word).to_vec());
+        any(&outputs(&server)[0], &SWITCH);
     }));
     table("ends: not written", &[], rows);
 }

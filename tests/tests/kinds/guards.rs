@@ -87,7 +87,7 @@ fn unless_root() {
 }
 
 fn forbid(path: &Path) {
-    fs::set_permissions(path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o0)).unwrap();
 }
 
 fn is_stopped(stage: &Stage, server: &ModelServer, arguments: &[&str]) {

@@ -307,7 +307,7 @@ fn environment_and_files() {
                 skip("root reads whatever its permissions say");
             }
             fs::write(&place, "model = \"m\"\n").unwrap();
-            fs::set_permissions(&place, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(&place, fs::Permissions::from_mode(0o0)).unwrap();
         }),
     ] {
         rows.push(row(format!("config.toml is {name}"), move || {

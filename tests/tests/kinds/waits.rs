@@ -89,19 +89,16 @@ fn waits_that_are_too_long() {
         too_long("500", status(500).retry_after("3600"), hour),
         too_long("in the stream", stream("Rate limit reached. Please try again in 1h0m0s."), hour),
     ];
-    for (name, place) in
-        [("a smaller limit of the provider", "model_providers.test.max_retry_wait_ms=1000")]
-    {
-        rows.push(row(name, move || {
-            let server = ModelServer::start(Script::always(status(429).retry_after("3")));
-            let stage = configured(&server);
-            let run =
-                stage.troupe(["exec", "--json", "-c", place, "-c", "max_retry_wait_ms=1000", "go"]);
-            let message = fails(&go(run.limit(Duration::from_secs(15))), 6);
-            all(&message, &["3"]);
-            assert_eq!(server.requests().len(), 1);
-        }));
-    }
+    rows.push(row("a smaller limit of the configuration", || {
+        let server = ModelServer::start(Script::always(status(429).retry_after("3")));
+        let stage = configured(&server);
+        // Wherever the setting stands, one of the two is it; the other one is a warning.
+        let own = "model_providers.test.max_retry_wait_ms=1000";
+        let run = stage.troupe(["exec", "--json", "-c", own, "-c", "max_retry_wait_ms=1000", "go"]);
+        let message = fails(&go(run), 6);
+        all(&message, &["3"]);
+        assert_eq!(server.requests().len(), 1);
+    }));
     rows.push(row("in the middle of a task", || {
         let script =
             Script::new().turn(shell("echo hi")).otherwise(status(429).retry_after("86400"));
