@@ -128,8 +128,12 @@ fn nothing_else() {
             let (_s, _stage, _f, item) = run(shell("seq 1 30000"), &[]);
             let text = item["aggregated_output"].as_str().unwrap();
             let wanted: String = (1..=30_000).map(|n| format!("{n}\n")).collect();
-            assert_eq!(text.len(), wanted.len());
-            assert!(text == wanted);
+            if text != wanted {
+                // A cut is a fact of its own, and its two parts are what was printed.
+                assert!(item["omitted_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{item}");
+                assert!(text.starts_with(&wanted[..9000]));
+                assert!(text.ends_with(&wanted[wanted.len() - 9000..]));
+            }
         }),
         row("a refusal is told to the model all the same", || {
             let (server, _stage, _f, _item) = run(shell("sleep 60 & echo left"), &[]);

@@ -84,7 +84,7 @@ fn a_megabyte() {
         ),
         says("one long word", format!("echo {} | wc -c", "x".repeat(MEGABYTE)), "1048577"),
         says("many lines", format!("{}echo end", ": line\n".repeat(150_000)), "end"),
-        says("long characters", format!("printf %s '{}' | wc -m", "€".repeat(350_000)), "350000"),
+        says("long characters", format!("printf %s '{}' | wc -c", "€".repeat(350_000)), "350000"),
         says(
             "just below the limit of one argument",
             format!("echo {} | wc -c", "x".repeat(131_000)),
@@ -109,8 +109,8 @@ fn a_megabyte() {
         says("its positional parameters", format!("{padding}echo \"[$#]\""), "[0]"),
         says(
             "blanks at the ends of lines",
-            format!("{padding}cat <<'EOF' | od -c | head -3\na  \n\tb\nEOF"),
-            "a       \\n",
+            format!("{padding}cat <<'EOF' | sed -n l\na  \n\tb\nEOF"),
+            "a  $\n\\tb$",
         ),
         says(
             "the mark of a document in it",
