@@ -582,7 +582,7 @@ fn loopback() {
     let name = "curl -sS http://localhost:PORT/";
     let python = "python3 -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:PORT/').read())\"";
     let python_name = "python3 -c \"import urllib.request as u; print(u.urlopen('http://localhost:PORT/').read())\"";
-    let own = "python3 -m http.server 18999 --bind 127.0.0.1 >/dev/null 2>&1 & i=0; until curl -s --noproxy '' -o /dev/null http://127.0.0.1:18999/ || curl -s --noproxy '*' -o /dev/null http://127.0.0.1:18999/ || [ $i -gt 60 ]; do i=$((i+1)); sleep 0.1; done; curl -sS -o /dev/null -w '%{http_code} reached it' http://127.0.0.1:18999/ | grep '200 reached'";
+    let own = "python3 -m http.server 18999 --bind 127.0.0.1 >/dev/null 2>&1 & i=0; until curl -s --noproxy '*' -o /dev/null http://127.0.0.1:18999/ || [ $i -gt 60 ]; do i=$((i+1)); sleep 0.1; done; curl -sS -o /dev/null -w '%{http_code} reached it' http://127.0.0.1:18999/ | grep '200 reached'";
     let mut rows = vec![
         reaches("curl", "\"127.0.0.1:PORT\"", curl, true),
         reaches("curl", "\"127.0.0.0/8:PORT\"", curl, true),

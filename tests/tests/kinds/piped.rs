@@ -183,7 +183,7 @@ fn what_is_waited_for() {
         if !there("script") {
             skip("no script(1)");
         }
-        let command = format!("{} exec --json review", binary::troupe().display());
+        let command = format!("{} exec --json 'look at'", binary::troupe().display());
         let run = stage.program("script").args(["-qec", &command, "/dev/null"]);
         let finished = go(run);
         finished.assert_success();
