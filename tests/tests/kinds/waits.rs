@@ -1,7 +1,7 @@
 //! Waits that servers name, and what is said while one lasts.
 
 use super::{
-    common::{all, any, completes, configured, end, fails, go, none, settings, shell, told},
+    common::{all, any, completes, configured, end, fails, go, settings, shell, told},
     table::{Row, row, table},
 };
 use serde_json::json;
