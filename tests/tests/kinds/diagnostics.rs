@@ -535,7 +535,17 @@ fn hints() {
         let finished = go(stage.troupe(["exec", "go"]));
         none(&finished.stderr(), &["until the session is closed"]);
     }));
-    table("diagnostics: hints", &[], rows);
+    table(
+        "diagnostics: hints",
+        &[
+            "an image is looked for in the working directory",
+            r#"not a command: ["--json", "fix it"]"#,
+            r#"not a command: ["-s", "workspace-write", "fix it"]"#,
+            r#"not a command: ["session", "list"]"#,
+            "the network is off: sandbox -- git ls-remote https://example.com/x.git",
+        ],
+        rows,
+    );
 }
 
 /// A page of HTTP at a port of this machine.

@@ -308,5 +308,9 @@ fn other_guards_that_cannot_be_read() {
         go(stage.troupe(["exec", "--json", "go"])).assert_success();
         all(&outputs(&server)[0], &["because-of-the-row"]);
     }));
-    table("guards: others", &[], rows);
+    table(
+        "guards: others",
+        &["setting: a pattern with an open bracket", "setting: a relative pattern that is empty"],
+        rows,
+    );
 }

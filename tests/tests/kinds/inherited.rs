@@ -348,5 +348,5 @@ fn environment_and_files() {
         completes(&go(stage.troupe(EXEC).limit(Duration::from_secs(12))));
         assert!(outputs(&server)[0].contains("hay"), "{}", outputs(&server)[0]);
     }));
-    table("inherited: environment, files", &[], rows);
+    table("inherited: environment, files", &["a fifo: the script of the rehearsal"], rows);
 }

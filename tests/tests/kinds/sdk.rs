@@ -279,7 +279,7 @@ fn options() {
             }));
         }
     }
-    table("sdk: options", &[], rows);
+    table("sdk: options", &["--enable before exec"], rows);
 }
 
 /// The SDK, installed once.

@@ -47,7 +47,8 @@ fn outcome(result: Result<(), Box<dyn Any + Send>>) -> Outcome {
     Outcome::Failed(text.unwrap_or_else(|| "a panic without words".to_owned()))
 }
 
-/// Runs every row. Fails naming those that failed; rows in `open` are known to fail and must.
+/// Runs every row. Fails naming those that failed, but for those in `open`, whose faults are known
+/// and not closed yet; each of them is named on standard error.
 pub(crate) fn table(section: &str, open: &[&str], rows: Vec<Row>) {
     let wanted = std::env::var("KINDS_ROW").unwrap_or_default();
     let rows: VecDeque<Row> = rows.into_iter().filter(|row| row.name.contains(&wanted)).collect();
@@ -76,7 +77,7 @@ fn report(section: &str, open: &[&str], mut done: Vec<(String, Outcome, Duration
     for (name, outcome, _) in done {
         let known = open.contains(&name.as_str());
         match outcome {
-            Outcome::Passed if known => failed.push(format!("{name}: passes; take it off `open`")),
+            Outcome::Passed if known => say(&format!("{section}: passes, take it off: {name}\n")),
             Outcome::Passed => {}
             Outcome::Skipped(why) => {
                 skipped += 1;
