@@ -573,6 +573,8 @@ fn reaches(name: &'static str, rule: &'static str, command: &'static str, reache
             skip(format!("no {program}"));
         }
         let stage = Stage::new();
+        // Without them there is no way out at all, as the docs say.
+        super::common::need_namespaces(&stage);
         let allow = format!("sandbox_allow_hosts=[{rule}]");
         let run = stage.troupe(["sandbox", "-c", &allow, "--", "sh", "-c", &command]);
         let finished = go(run.limit(Duration::from_secs(20)));
@@ -638,6 +640,7 @@ fn loopback() {
         rows.push(row(format!("in a session: {program}"), move || {
             let port = page();
             let (server, stage) = playing([shell(&command.replace("PORT", &port.to_string()))]);
+            super::common::need_namespaces(&stage);
             let allow = format!("sandbox_allow_hosts=[\"127.0.0.1:{port}\",\"localhost:{port}\"]");
             completes(&go(stage.troupe([
                 "exec",

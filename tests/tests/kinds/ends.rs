@@ -56,6 +56,10 @@ fn what_could_not_be_written() {
                 let (_server, stage) = playing([turn]);
                 stage.write("have", "one\n");
                 let form: &[&str] = if json { &["exec", "--json", "go"] } else { &["exec", "go"] };
+                // What Landlock alone refuses is not explained yet where a file would be new.
+                if !name.contains("patch") {
+                    super::common::need_namespaces(&stage);
+                }
                 let finished = go(stage.troupe(form));
                 finished.assert_success();
                 assert!(!stage.exists("f") && stage.read("have") == "one\n");
