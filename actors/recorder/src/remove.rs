@@ -275,7 +275,14 @@ mod tests {
     }
 
     fn ended(result: Outcome) -> Record {
-        TurnFinished { turn: TurnId::new(), result, usage: Usage::default() }.into()
+        TurnFinished {
+            turn: TurnId::new(),
+            no_final_message: false,
+            result,
+            usage: Some(Usage::default()),
+            uncounted: 0,
+        }
+        .into()
     }
 
     fn accepted(op: Op) -> Record {
