@@ -1,8 +1,9 @@
 //! Machines that lack something: user namespaces, a home, tools.
 
+use serde_json::{Value, json};
 use std::{fs, process::Command, time::Duration};
 use troupe_tests::{
-    machine, skip,
+    binary, machine, skip,
     stage::{Finished, Stage},
 };
 
@@ -60,4 +61,57 @@ fn what_is_left_out_is_said_and_counted_over_processes() {
     let kept = fs::read_to_string(&list).unwrap();
     assert!(!kept.contains("old: needs this"), "an earlier run is not counted: {kept}");
     assert_eq!(kept.lines().filter(|line| !line.starts_with('#')).count(), 3, "{kept}");
+}
+
+/// The sample of `--json` on the page of recipes is what a run prints.
+#[test]
+fn the_sample_of_events_is_what_is_printed() {
+    let page = fs::read_to_string(binary::workspace_root().join("docs/recipes.md")).unwrap();
+    let sample = page.split_once("\"fix the greeting\"\n").unwrap().1.split_once("```").unwrap().0;
+    let sample: Vec<Value> =
+        sample.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let stage = Stage::new();
+    stage.write("main.rs", "fn main() { println!(\"helo\"); }\n");
+    let patch = "*** Begin Patch\n*** Update File: main.rs\n@@\n-fn main() { println!(\"helo\"); }\n\
+        +fn main() { println!(\"hello\"); }\n*** End Patch\n";
+    let script = json!({ "steps": [
+        {
+            "text": "I read the file first.\n",
+            "calls": [{ "tool": "shell", "input": { "command": "cat main.rs" } }]
+        },
+        { "calls": [{ "tool": "apply_patch", "text": patch }] },
+        { "text": "The greeting is spelled right now.\n" }
+    ] });
+    let file = stage.root().join("script.json");
+    fs::write(&file, script.to_string()).unwrap();
+    let script = format!("model_providers.r.script={:?}", file.to_str().unwrap());
+    let settings = ["model_providers.r.wire_api=rehearsal", &script, "model_provider=r", "model=x"];
+    let settings = settings.into_iter().flat_map(|setting| ["-c", setting]);
+    let arguments = ["exec", "--json", "-s", "workspace-write"].into_iter().chain(settings);
+    let run = stage.troupe(arguments.chain(["fix the greeting"])).env("SHELL", "/bin/bash").run();
+    run.assert_success();
+    let place = |mut line: Value| {
+        // What differs from run to run: ids and folders.
+        if line.get("thread_id").is_some() {
+            line["thread_id"] = Value::Null;
+        }
+        if let Some(path) = line.pointer_mut("/item/changes/0/path") {
+            *path = Value::Null;
+        }
+        line
+    };
+    let weaker = |line: &Value| {
+        let message = line["item"]["message"].as_str().unwrap_or_default();
+        !machine::user_namespaces() && message.contains("the sandbox is weaker here")
+    };
+    let printed = run.json_lines().into_iter().filter(|line| !weaker(line)).map(place);
+    let mut printed: Vec<Value> = printed.collect();
+    let mut sample: Vec<Value> = sample.into_iter().map(place).collect();
+    if !machine::user_namespaces() {
+        // The warning took a number.
+        for line in printed.iter_mut().chain(&mut sample) {
+            line["item"]["id"] = Value::Null;
+        }
+    }
+    assert_eq!(printed, sample);
 }
