@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Fails on relative links in Markdown files that lead nowhere, on pages of docs/ that README.md or
-docs/getting-started.md does not link to, and on anchors that no heading has."""
+"""Fails on relative links in Markdown files that lead nowhere, on anchors that no heading has, on pages
+of docs/ that README.md or docs/getting-started.md does not link to, on lines of prose that nobody
+reads to their end, and on words that slow a hurried reader down."""
 import pathlib
 import re
 import subprocess
@@ -9,6 +10,10 @@ import sys
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # Pages from which every page of docs/ can be reached at once.
 ENTRANCES = ["README.md", "docs/getting-started.md"]
+# Columns of a line of prose; rows of tables are as long as they need to be.
+LONGEST = 140
+# The field's words in their place: handle, who, anyone, interrupted, is reported, corrected.
+SLOW = re.compile(r"\b(heed\w*|whom|who(so)?ever|broken off|(is|are|was|were) told|mended?)\b", re.I)
 root = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -43,6 +48,15 @@ for name in files:
             wrong.append(f"{name}: {target} leads nowhere")
         elif anchor and page.suffix == ".md" and anchor not in anchors(page):
             wrong.append(f"{name}: {target}: no heading has this anchor")
+    if "decisions" in name:
+        continue
+    block = False
+    for number, line in enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1):
+        block ^= line.startswith("```")
+        if len(line) > LONGEST and not block and not line.startswith("|"):
+            wrong.append(f"{name}:{number}: {len(line)} columns, at most {LONGEST}")
+        if not block and (word := SLOW.search(line)):
+            wrong.append(f"{name}:{number}: `{word.group(0)}`: say it plainly")
 for entrance in ENTRANCES:
     reached = {((root / entrance).parent / target.split("#")[0]).resolve() for target in links(root / entrance)}
     for page in sorted((root / "docs").glob("*.md")):

@@ -138,8 +138,8 @@ pub fn reference() -> String {
         .collect();
     let tail = write!(
         out,
-        "\nAccepted, so that a copied file works, but without effect so far: {}.\n",
-        idle.join(", ")
+        "\nAccepted, so that a copied file works, but without effect so far:\n{}.\n",
+        idle.chunks(4).map(|some| some.join(", ")).collect::<Vec<_>>().join(",\n")
     );
     debug_assert!(tail.is_ok(), "a string takes all");
     out
@@ -147,17 +147,17 @@ pub fn reference() -> String {
 
 fn form_text(form: Form) -> String {
     match form {
-        Form::Text => "text".to_owned(),
+        Form::Text => "string".to_owned(),
         Form::Path => "path".to_owned(),
-        Form::Flag => "flag".to_owned(),
+        Form::Flag => "boolean".to_owned(),
         Form::Number { min, max: i64::MAX } => format!("number from {min}"),
         Form::Number { min, max } => format!("number, {min} to {max}"),
         Form::Choice(choices) => {
             choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ")
         }
-        Form::Texts => "list of texts".to_owned(),
+        Form::Texts => "list of strings".to_owned(),
         Form::Paths => "list of paths".to_owned(),
-        Form::Map => "table of texts".to_owned(),
+        Form::Map => "table of strings".to_owned(),
         Form::Variable => "name of a variable".to_owned(),
         Form::Variables => "table of names of variables".to_owned(),
         Form::Approval => "`untrusted`, `on-request`, `never` or a table".to_owned(),
@@ -177,13 +177,15 @@ Settings are read from these places; a later one wins:
 5. `.troupe/config.toml` of the project, from its root down to the working directory, if you trust it:
    `[projects.\"/path/of/it\"]` with `trust_level = \"trusted\"` in your own file (a run that finds such a project prints the lines)
 6. the environment: `TROUPE_MODEL=…`, and `TROUPE_SANDBOX_WORKSPACE_WRITE__NETWORK_ACCESS=true` for a setting in a table
-7. `-c key=value` (the value is TOML, else a text) and flags
+7. `-c key=value` (the value is TOML, else a string) and flags
 
-Relative paths in a file start from its folder, others from the working directory; `~/` is your home.
+Relative paths in a file start from its folder, those of `-c` and of the environment from the working directory, those of
+other flags from the folder in which `troupe` is started. `~/` is your home.
 
 `troupe config show` prints what you have set and where each value comes from, as TOML; `--all` adds what is built in. An
 unknown setting is a warning with what was probably meant, and an error under `--strict-config`. A setting that belongs to no
-table has to stand above the first `[table]` of the file: below one it would belong to that. The names are those of Codex where the meaning is the same.
+table has to stand above the first `[table]` of the file: below one it would belong to that. The names are those of Codex
+where the meaning is the same.
 
 `TROUPE_HOME` moves everything: configuration, sessions, sockets. Otherwise session logs are in
 `$XDG_STATE_HOME/troupe/sessions` (`~/.local/state/troupe/sessions`).

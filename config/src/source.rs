@@ -333,12 +333,12 @@ fn is_variable(value: &Value) -> bool {
 
 fn expected(form: Form, value: &Value) -> String {
     match form {
-        Form::Text | Form::Path => "a text in quotes".to_owned(),
+        Form::Text | Form::Path => "a string in quotes".to_owned(),
         Form::Flag => "true or false".to_owned(),
         Form::Number { min, max: i64::MAX } => format!("a whole number from {min} on"),
         Form::Number { min, max } => format!("a whole number from {min} to {max}"),
-        Form::Texts | Form::Paths => "a list of texts, such as [\"one\", \"other\"]".to_owned(),
-        Form::Map => "a table of texts".to_owned(),
+        Form::Texts | Form::Paths => "a list of strings, such as [\"one\", \"other\"]".to_owned(),
+        Form::Map => "a table of strings".to_owned(),
         Form::Variables => "a table of names of environment variables".to_owned(),
         // The value is not shown: it may be the secret.
         Form::Variable if value.as_str().is_some_and(looks_like_key) => {
