@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use troupe_tests::{
+    machine,
     model_server::*,
     stage::{Finished, Signal, Stage},
 };
@@ -107,7 +108,9 @@ fn after_calls_that_were_run_the_turn_is_completed_and_says_what_is_missing() {
             (&json!("turn.completed"), &json!(true))
         );
         let warning = |line: &&Value| line["item"]["type"] == "error";
-        assert_eq!(finished.json_lines().iter().filter(warning).count(), 1);
+        // Where the sandbox is weaker, that is a warning too.
+        let expected = if machine::user_namespaces() { 1 } else { 2 };
+        assert_eq!(finished.json_lines().iter().filter(warning).count(), expected);
         // What was said before the calls is not passed off as the answer.
         assert_eq!(stage.read("last.txt"), "");
 
@@ -348,8 +351,7 @@ fn a_host_that_nobody_knows_is_not_asked_for_like_a_server_that_is_down() {
     );
     assert_plain(&text);
     if text.contains("Temporary failure") {
-        eprintln!("no name server answers here: what is said of an unknown name is not tested");
-        return;
+        troupe_tests::skip!("needs a name server that answers");
     }
     assert!(text.contains("no such host is known") && text.contains("spelled"), "{text}");
     assert_eq!(passing(&finished).len(), 1, "{}", finished.stdout());

@@ -81,7 +81,7 @@ fn report(section: &str, open: &[&str], mut done: Vec<(String, Outcome, Duration
             Outcome::Passed => {}
             Outcome::Skipped(why) => {
                 skipped += 1;
-                say(&format!("{section}: not tested: {name}: {why}\n"));
+                troupe_tests::skip::skipped(&format!("{section}: {name}"), &why);
             }
             Outcome::Failed(_) if known => say(&format!("{section}: known to fail: {name}\n")),
             Outcome::Failed(why) => failed.push(format!("{name}: {why}")),
