@@ -234,7 +234,8 @@ async fn items(all: Vec<(Outcome, CommandResult)>) -> Vec<Value> {
     stage.ends(Outcome::Completed);
     stage.running.await.unwrap();
     let lines = paper.lines().into_iter();
-    lines.map(|line| line["item"].clone()).filter(|item| item.is_object()).collect()
+    let items = lines.map(|line| line["item"].clone());
+    items.filter(|item| item["type"] == "command_execution").collect()
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -179,6 +180,13 @@ impl Run {
                 shell.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(&self.program);
                 shell
             }
+            // A test run in the background of a script starts with signals ignored, which a run of
+            // `troupe` would respect.
+            _ if signals_are_ignored() => {
+                let mut env = Command::new("env");
+                env.arg("--default-signal=INT,HUP").arg(&self.program);
+                env
+            }
             _ => Command::new(&self.program),
         };
         let stdin = match self.stdin {
@@ -192,6 +200,18 @@ impl Run {
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
     }
+}
+
+/// Whether this process ignores INT or HUP, as what a script starts in the background does.
+fn signals_are_ignored() -> bool {
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        // Signal n is bit n - 1: HUP is 1, INT is 2.
+        mask.is_some_and(|mask| mask & 0b11 != 0)
+    });
+    *IGNORED
 }
 
 /// A process that was started. Dropping it kills its process group.
