@@ -6,14 +6,12 @@ use crate::{
     table::{
         self, INTERPRETERS, OTHER_SHELLS, Rule, SHELLS, is_dangerous_variable, is_harmless_variable,
     },
+    unread::{MAX_COMMANDS, PATIENCE, Unread},
     walk::{self, What},
     words::Word,
     wrappers::{self, Floor},
 };
-use std::{collections::HashSet, path::PathBuf};
-
-/// How deep commands may be inside of others.
-const MAX_DEPTH: usize = 8;
+use std::{collections::HashSet, path::PathBuf, time::Instant};
 
 /// What one command does.
 #[derive(Debug, Clone)]
@@ -54,11 +52,13 @@ impl Verdict {
 pub(crate) struct Judge<'a> {
     resolver: Resolver<'a>,
     parts: Vec<Part>,
-    parsed: bool,
+    unread: Option<Unread>,
     functions: HashSet<String>,
     /// The shell may know no more than POSIX says.
     posix: bool,
     depth: usize,
+    /// Until when the grammar may work, on all scripts of the line together.
+    deadline: Instant,
 }
 
 impl<'a> Judge<'a> {
@@ -66,10 +66,11 @@ impl<'a> Judge<'a> {
         Self {
             resolver: Resolver::new(context),
             parts: Vec::new(),
-            parsed: true,
+            unread: None,
             functions: HashSet::new(),
             posix: false,
             depth: 0,
+            deadline: Instant::now() + PATIENCE,
         }
     }
 
@@ -86,15 +87,19 @@ impl<'a> Judge<'a> {
 
     fn finish(self) -> Judgement {
         let worst = self.parts.iter().map(|part| part.class).max().unwrap_or_default();
-        let class = if self.parsed { worst } else { worst.max(Class::Unknown) };
-        Judgement { class, parts: self.parts, parsed: self.parsed }
+        let class = if self.unread.is_none() { worst } else { worst.max(Class::Unknown) };
+        Judgement { class, parts: self.parts, unread: self.unread }
     }
 
     /// Judges the commands of a script, and adds them to the parts.
     fn steps(&mut self, source: &str) {
         self.depth += 1;
-        match walk::steps(source) {
-            Ok(_) if self.depth > MAX_DEPTH => self.cannot(source, "commands are nested too deep"),
+        if self.depth > MAX_COMMANDS {
+            self.cannot(source, Unread::CommandsTooDeep);
+            self.depth -= 1;
+            return;
+        }
+        match walk::steps(source, self.deadline) {
             Ok(script) => {
                 self.functions.extend(script.functions);
                 // What a variable holds is evaluated as arithmetic: `a[$(x)]` runs x.
@@ -102,8 +107,7 @@ impl<'a> Judge<'a> {
                     What::Command { words, .. } => {
                         words.first().is_some_and(|word| {
                             matches!(word.text.as_str(), "read" | "mapfile" | "readarray")
-                        }) || source[..step.range.start].ends_with("$(")
-                            || source[..step.range.start].ends_with('`')
+                        }) || step.is_substituted(source)
                     }
                     _ => false,
                 };
@@ -130,9 +134,9 @@ impl<'a> Judge<'a> {
         self.depth -= 1;
     }
 
-    fn cannot(&mut self, source: &str, why: &str) {
-        self.parsed = false;
-        self.part(Kind::Odd, source, Verdict::unknown(why));
+    fn cannot(&mut self, source: &str, why: Unread) {
+        self.unread = self.unread.or(Some(why));
+        self.part(Kind::Odd, source, Verdict::unknown(&why.to_string()));
     }
 
     /// Adds what is no command.
@@ -199,8 +203,8 @@ impl<'a> Judge<'a> {
     pub(crate) fn words(&mut self, words: &[Word]) {
         self.depth += 1;
         let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
-        if self.depth > MAX_DEPTH {
-            self.cannot(&text, "commands are nested too deep");
+        if self.depth > MAX_COMMANDS {
+            self.cannot(&text, Unread::CommandsTooDeep);
         } else {
             self.command(words.to_vec(), &[], &text);
         }

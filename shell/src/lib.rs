@@ -13,6 +13,7 @@ mod programs;
 mod resolve;
 mod stream;
 mod table;
+mod unread;
 mod walk;
 mod words;
 mod wrappers;
@@ -20,6 +21,7 @@ mod wrappers;
 #[cfg(test)]
 mod tests;
 
+pub use unread::Unread;
 pub use words::Word;
 
 use serde::Serialize;
@@ -84,10 +86,18 @@ pub struct Part {
 pub struct Judgement {
     /// The worst of its parts.
     pub class: Class,
-    /// Its simple commands, in the order of the text.
+    /// What it does, in the order of the text: the same command again is not listed again.
     pub parts: Vec<Part>,
-    /// Whether it could be parsed. If not, there may be more than the parts say.
-    pub parsed: bool,
+    /// Why some of it could not be taken apart. There may be more than the parts say then.
+    pub unread: Option<Unread>,
+}
+
+impl Judgement {
+    /// Whether all of it could be taken apart.
+    #[must_use]
+    pub fn parsed(&self) -> bool {
+        self.unread.is_none()
+    }
 }
 
 /// Where a command would run.

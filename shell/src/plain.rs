@@ -5,7 +5,8 @@
 //! other.
 
 use crate::{
-    walk::{Script, Step, What},
+    unread::Unread,
+    walk::{Script, What},
     words::Word,
 };
 
@@ -17,7 +18,7 @@ const NOT_SIMPLE: [&str; 29] = [
 ];
 
 /// Takes a script apart; `None` if it is not so plain.
-pub(crate) fn steps(source: &str) -> Option<Script> {
+pub(crate) fn steps(source: &str) -> Result<Option<Script>, Unread> {
     let bytes = source.as_bytes();
     let mut script = Script::default();
     let mut words: Vec<Word> = Vec::new();
@@ -32,11 +33,11 @@ pub(crate) fn steps(source: &str) -> Option<Script> {
                 let word = &source[place..place + length];
                 // To some shells it is the path of a program.
                 if word.starts_with('=') {
-                    return None;
+                    return Ok(None);
                 }
                 if words.is_empty() {
                     if word.contains([',', ':', '=', '+']) || NOT_SIMPLE.contains(&word) {
-                        return None;
+                        return Ok(None);
                     }
                     start = place;
                 }
@@ -51,20 +52,20 @@ pub(crate) fn steps(source: &str) -> Option<Script> {
                     Some(b';') if !more => 1,
                     Some(b'|') if !more => 1,
                     Some(b'&' | b'|') if more => 2,
-                    _ => return None,
+                    _ => return Ok(None),
                 };
                 let is_end = matches!(other, Some(b'\n') | None);
                 if words.is_empty() && (owed || !is_end) {
-                    return None;
+                    return Ok(None);
                 }
                 if !words.is_empty() {
                     let what =
                         What::Command { words: std::mem::take(&mut words), assigned: Vec::new() };
-                    script.steps.push(Step { what, range: start..end });
+                    script.add(what, start..end, source)?;
                 }
                 owed = matches!(other, Some(b'&' | b'|'));
                 if other.is_none() {
-                    return Some(script);
+                    return Ok(Some(script));
                 }
                 place += length;
             }

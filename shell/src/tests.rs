@@ -1,4 +1,4 @@
-use crate::{Class, Context, classify_argv, classify_script};
+use crate::{Class, Context, Unread, classify_argv, classify_script};
 use proptest::prelude::*;
 use std::{ffi::OsStr, path::Path};
 
@@ -77,9 +77,48 @@ fn every_command_of_a_script_is_found() {
     let judged = classify_script("if true; then echo \"$(ls)\" | wc -l; fi > out", &context());
     let texts: Vec<_> = judged.parts.iter().map(|part| part.text.as_str()).collect();
     assert_eq!(texts, ["true", "echo \"$(ls)\"", "ls", "wc -l", "> out"]);
-    assert!(judged.parsed);
+    assert!(judged.parsed());
     let judged = classify_script("echo 'open", &context());
-    assert!(!judged.parsed);
+    assert!(!judged.parsed());
+}
+
+#[test]
+fn what_cannot_be_taken_apart_says_which_limit_it_meets() {
+    let different: String = (0..=20_000).map(|n| format!("echo {n}\n")).collect();
+    let rows = [
+        ("a ".repeat(1 << 20) + "b", Unread::TooLong),
+        (different.clone(), Unread::TooManyParts),
+        (format!("{different}: \"$x\""), Unread::TooManyParts),
+        (format!("{}git push{}", "( ".repeat(70), " )".repeat(70)), Unread::TooDeep),
+        (format!("{}git push", "nice ".repeat(12)), Unread::CommandsTooDeep),
+        ("git push 'open".to_owned(), Unread::Syntax),
+        ("echo \\\n# git push".to_owned(), Unread::Comment),
+        (": '\u{1}'; git push".to_owned(), Unread::Characters),
+        (": '\u{a0}'; git push".to_owned(), Unread::Characters),
+    ];
+    for (script, wanted) in rows {
+        let judged = classify_script(&script, &context());
+        assert_eq!(judged.unread, Some(wanted), "{:.80}", script);
+        assert!(judged.class >= Class::Unknown);
+        let why = &judged.parts.last().unwrap().why;
+        assert!(why.contains(&wanted.to_string()), "{why}");
+    }
+}
+
+#[test]
+fn the_same_command_again_is_judged_once() {
+    // The grammar of a program that is not optimized is slow.
+    for (more, lines) in [("", 200_000), (": \"$x\"\n", 1_000)] {
+        let script = format!("{more}{}git push origin main", ": line\n".repeat(lines));
+        let judged = classify_script(&script, &context());
+        assert_eq!(judged.unread, None);
+        let last = judged.parts.last().unwrap();
+        assert_eq!(last.text, "git push origin main");
+        assert!(judged.parts.len() <= 3, "{}", judged.parts.len());
+    }
+    // What a substitution runs may be read as arithmetic, the same command beside it may not.
+    let planted = "date; x=$(date); echo $((x))";
+    assert_eq!(classify_script(planted, &context()).class, Class::Unknown);
 }
 
 proptest! {
@@ -114,9 +153,10 @@ proptest! {
     fn plain_scripts_are_read_as_the_grammar_reads_them(
         script in "(([a-zA-Z0-9_./:=+,-]{1,6}|git|ls|if|in|do|time|2|-f|test|cd)( |  |\t|\n|;|&&|\\|\\|| \\| |; | && |\n\n)){0,12}"
     ) {
-        if let Some(plain) = crate::plain::steps(&script) {
+        if let Some(plain) = crate::plain::steps(&script).unwrap() {
             let told = format!("{script:?}");
-            match crate::walk::parse(&script) {
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            match crate::walk::parse(&script, deadline) {
                 Ok(parsed) => prop_assert_eq!(format!("{plain:?}"), format!("{parsed:?}"), "{}", told),
                 Err(why) => prop_assert!(false, "{}: {}", told, why),
             }

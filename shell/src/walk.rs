@@ -2,23 +2,17 @@
 
 use crate::{
     MAX_SCRIPT, plain,
+    unread::{MAX_NESTING, MAX_PARTS, Unread},
     words::{self, Word, of},
 };
 use std::{
     cell::RefCell,
     collections::HashSet,
+    fmt,
     ops::{ControlFlow, Range},
-    time::{Duration, Instant},
+    time::Instant,
 };
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree, TreeCursor};
-
-/// How deep a script may be nested.
-const MAX_DEPTH: usize = 64;
-/// How long the grammar may take. Texts that are not scripts at all can make it slow; most scripts of a
-/// megabyte take a tenth of this.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How many parts it may have.
-const MAX_PARTS: usize = 4000;
 
 /// Something that a script does.
 #[derive(Debug)]
@@ -28,7 +22,7 @@ pub(crate) struct Step {
     pub(crate) range: Range<usize>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum What {
     /// A simple command: its words, and the variables that are set for it.
     Command { words: Vec<Word>, assigned: Vec<String> },
@@ -56,6 +50,44 @@ pub(crate) struct Script {
     pub(crate) beyond_sh: bool,
     /// A function that calls itself.
     pub(crate) recursive: bool,
+    seen: Seen,
+}
+
+/// What a script does already, each with whether a command substitution begins with it. The same
+/// command again is judged the same, so it is kept once: a script may repeat a line as often as it
+/// likes.
+#[derive(Default)]
+struct Seen(HashSet<(What, bool)>);
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seen")
+    }
+}
+
+impl Script {
+    /// Adds what the script does at a place of its text, unless it does so already.
+    pub(crate) fn add(
+        &mut self,
+        what: What,
+        range: Range<usize>,
+        source: &str,
+    ) -> Result<(), Unread> {
+        let step = Step { what, range };
+        let new = self.seen.0.insert((step.what.clone(), step.is_substituted(source)));
+        if new {
+            self.steps.push(step);
+        }
+        if self.steps.len() > MAX_PARTS { Err(Unread::TooManyParts) } else { Ok(()) }
+    }
+}
+
+impl Step {
+    /// Whether a command substitution begins with it.
+    pub(crate) fn is_substituted(&self, source: &str) -> bool {
+        let before = source.get(..self.range.start).unwrap_or("");
+        before.ends_with("$(") || before.ends_with('`')
+    }
 }
 
 thread_local! {
@@ -68,42 +100,38 @@ fn parser() -> Option<Parser> {
     Some(parser)
 }
 
-/// Takes a script apart; `Err` says why it cannot be done.
-pub(crate) fn steps(source: &str) -> Result<Script, &'static str> {
+/// Takes a script apart, with a grammar that may work up to `deadline`.
+pub(crate) fn steps(source: &str, deadline: Instant) -> Result<Script, Unread> {
     if source.len() > MAX_SCRIPT {
-        return Err("it is too long to be judged");
+        return Err(Unread::TooLong);
     }
-    if let Some(script) = plain::steps(source) {
-        return if script.steps.len() > MAX_PARTS {
-            Err("it has too many parts")
-        } else {
-            Ok(script)
-        };
+    match plain::steps(source)? {
+        Some(script) => Ok(script),
+        None => parse(source, deadline),
     }
-    parse(source)
 }
 
 /// Takes a script apart with the grammar.
-pub(crate) fn parse(source: &str) -> Result<Script, &'static str> {
+pub(crate) fn parse(source: &str, deadline: Instant) -> Result<Script, Unread> {
     // What shells and the grammar may see in different ways.
     if source.contains("\\\n#") {
-        return Err("a line that goes on with what looks like a comment");
+        return Err(Unread::Comment);
     }
     let odd = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t')) || (c.is_whitespace() && !c.is_ascii())
     };
     if source.contains(odd) {
-        return Err("it holds characters that are not what they seem");
+        return Err(Unread::Characters);
     }
     // To a shell, characters beyond ASCII are letters like any other, but for names. The grammar's
     // scanner is not up to all of them, so it sees as many of a plain one.
     let plain: Vec<u8> =
         source.bytes().map(|byte| if byte.is_ascii() { byte } else { b'%' }).collect();
-    let tree = PARSER.with_borrow_mut(|parser| grow(parser.as_mut()?, &plain));
-    let tree = tree.ok_or("it takes too long to be parsed")?;
+    let tree = PARSER.with_borrow_mut(|parser| grow(parser.as_mut()?, &plain, deadline));
+    let tree = tree.ok_or(Unread::TooSlow)?;
     let root = tree.root_node();
     if root.has_error() {
-        return Err("it cannot be parsed");
+        return Err(Unread::Syntax);
     }
     let mut walker = Walker { source, script: Script::default(), inside: Vec::new() };
     walker.node(&mut root.walk(), "", 0)?;
@@ -111,9 +139,8 @@ pub(crate) fn parse(source: &str) -> Result<Script, &'static str> {
 }
 
 /// The tree of a text, if it is grown in time.
-fn grow(parser: &mut Parser, text: &[u8]) -> Option<Tree> {
-    let began = Instant::now();
-    let mut go_on = |_: &ParseState| match began.elapsed() < PATIENCE {
+fn grow(parser: &mut Parser, text: &[u8], deadline: Instant) -> Option<Tree> {
+    let mut go_on = |_: &ParseState| match Instant::now() < deadline {
         true => ControlFlow::Continue(()),
         false => ControlFlow::Break(()),
     };
@@ -133,9 +160,8 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    fn push(&mut self, what: What, node: Node<'_>) -> Result<(), &'static str> {
-        self.script.steps.push(Step { what, range: node.byte_range() });
-        if self.script.steps.len() > MAX_PARTS { Err("it has too many parts") } else { Ok(()) }
+    fn push(&mut self, what: What, node: Node<'_>) -> Result<(), Unread> {
+        self.script.add(what, node.byte_range(), self.source)
     }
 
     /// What the node at the cursor does, and those below it.
@@ -144,10 +170,10 @@ impl Walker<'_> {
         cursor: &mut TreeCursor<'_>,
         parent: &'static str,
         depth: usize,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Unread> {
         let node = cursor.node();
-        if depth > MAX_DEPTH {
-            return Err("it is nested too deep");
+        if depth > MAX_NESTING {
+            return Err(Unread::TooDeep);
         }
         match node.kind() {
             "command" => self.command(node)?,
@@ -233,11 +259,11 @@ impl Walker<'_> {
                     self.push(What::Odd("arithmetic on what a command prints"), node)?;
                 }
             }
-            "ERROR" => return Err("it cannot be parsed"),
+            "ERROR" => return Err(Unread::Syntax),
             _ => {}
         }
         if node.is_missing() {
-            return Err("it cannot be parsed");
+            return Err(Unread::Syntax);
         }
         self.children(cursor, depth, |_| true)
     }
@@ -247,7 +273,7 @@ impl Walker<'_> {
         cursor: &mut TreeCursor<'_>,
         depth: usize,
         wanted: impl Fn(Node<'_>) -> bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Unread> {
         let parent = cursor.node().kind();
         if !cursor.goto_first_child() {
             return Ok(());
@@ -264,7 +290,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn command(&mut self, node: Node<'_>) -> Result<(), &'static str> {
+    fn command(&mut self, node: Node<'_>) -> Result<(), Unread> {
         let mut words = Vec::new();
         let mut names = Vec::new();
         let mut cursor = node.walk();
@@ -283,7 +309,7 @@ impl Walker<'_> {
         self.push(What::Command { words, assigned: names }, node)
     }
 
-    fn declaration(&mut self, node: Node<'_>) -> Result<(), &'static str> {
+    fn declaration(&mut self, node: Node<'_>) -> Result<(), Unread> {
         let mut cursor = node.walk();
         for child in node.children(&mut cursor) {
             match child.kind() {
@@ -311,7 +337,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn function(&mut self, cursor: &mut TreeCursor<'_>, depth: usize) -> Result<(), &'static str> {
+    fn function(&mut self, cursor: &mut TreeCursor<'_>, depth: usize) -> Result<(), Unread> {
         let node = cursor.node();
         let name = node.child_by_field_name("name").map(|name| of(name, self.source).to_owned());
         let name = name.unwrap_or_default();
@@ -322,7 +348,7 @@ impl Walker<'_> {
         Ok(())
     }
 
-    fn redirect(&mut self, node: Node<'_>) -> Result<(), &'static str> {
+    fn redirect(&mut self, node: Node<'_>) -> Result<(), Unread> {
         let Some(target) = node.child_by_field_name("destination") else {
             // `>&-` closes.
             return Ok(());

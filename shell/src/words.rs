@@ -4,7 +4,7 @@ use serde::Serialize;
 use tree_sitter::Node;
 
 /// A word of a command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Word {
     /// Its text without quotes; where it holds expansions, these stand as in the script.
     pub text: String,

@@ -15,7 +15,7 @@ pub const KEPT_RULES: &str = "approved.toml";
 pub(crate) fn rule_text(prefix: &[String], argv: &[String], cwd: &Path) -> Option<String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let judgement = classify_argv(argv, &Context { cwd, path: &path });
-    if !judgement.parsed || offer(&judgement.parts).as_deref() != Some(prefix) {
+    if !judgement.parsed() || offer(&judgement.parts).as_deref() != Some(prefix) {
         return None;
     }
     // JSON's strings are TOML's.

@@ -11,7 +11,7 @@ use std::{
 };
 use troupe_config::read_settings;
 use troupe_messages::{Question, Verdict};
-use troupe_shell::{Class, Judgement, Part};
+use troupe_shell::{Class, Judgement, Part, Unread};
 use troupe_types::{ApprovalPolicy, SandboxSettings};
 
 /// What is to be judged.
@@ -64,8 +64,33 @@ pub(crate) struct Known {
     pub(crate) allowed: Option<Where>,
     /// A rule wants a person to decide.
     pub(crate) asked: Option<Ruling>,
+    /// Why a command cannot be held against the rules, where one of them forbids or asks about
+    /// something.
+    pub(crate) unheld: Option<Unheld>,
     /// The rule that the verdict rests on.
     pub(crate) by: Option<Ruling>,
+}
+
+/// A command that may do what a rule forbids or asks about, and nobody can tell.
+#[derive(Debug)]
+pub(crate) struct Unheld {
+    /// Why it could not be taken apart.
+    pub(crate) unread: Unread,
+    /// The first rule that it may meet.
+    pub(crate) rule: Ruling,
+}
+
+impl Unheld {
+    /// Why it is refused where nobody can be asked, and what helps.
+    pub(crate) fn refusal(&self) -> String {
+        let Self { unread, rule } = self;
+        format!(
+            "refused: it cannot be checked against the rules (such as {}:{}), because {unread}. {}",
+            rule.file.display(),
+            rule.line,
+            unread.remedy()
+        )
+    }
 }
 
 /// What a stage says: a verdict, or nothing, which leaves it to the next.
@@ -198,7 +223,7 @@ impl Pipeline {
 
 fn report(verdict: Verdict, stage: &'static str, known: Known) -> Report {
     let (class, parsed) = match &known.judgement {
-        Some(judgement) => (Some(judgement.class), judgement.parsed),
+        Some(judgement) => (Some(judgement.class), judgement.parsed()),
         None => (None, true),
     };
     Report { verdict, stage, rule: known.by, class, parsed, findings: known.findings }

@@ -157,6 +157,12 @@ impl RuleBook {
         &self.rules
     }
 
+    /// The first rule that forbids something or asks about it.
+    #[must_use]
+    pub fn restriction(&self) -> Option<Hit<'_>> {
+        self.rules.iter().find(|rule| rule.decision > Decided::Allow)
+    }
+
     /// The strictest rule that a command meets. A rule that allows is met only by the system's own
     /// program of that name, with words that are known before it runs.
     #[must_use]

@@ -1,7 +1,7 @@
 //! The stages of the pipeline.
 
 use crate::{
-    pipeline::{Case, Finding, Known, Pipeline, Said, strictest},
+    pipeline::{Case, Finding, Known, Pipeline, Said, Unheld, strictest},
     rulebook::{Decided, RuleBook, Ruling, Where},
     suggest::offer,
 };
@@ -58,7 +58,10 @@ pub(crate) fn rules(pipeline: &Pipeline, case: &Case, known: &mut Known) -> Said
         }
         known.findings.push(Finding { part: part.clone(), rule });
     }
-    known.allowed = allowed(&known.findings, judgement.parsed);
+    known.allowed = allowed(&known.findings, judgement.parsed());
+    let restriction = books.iter().find_map(|book| book.restriction());
+    known.unheld =
+        judgement.unread.zip(restriction.cloned()).map(|(unread, rule)| Unheld { unread, rule });
     known.judgement = Some(judgement);
     known.by.clone_from(&denied);
     Ok(denied.map(|rule| {
@@ -123,7 +126,7 @@ fn key(case: &Case, known: &Known) -> String {
 fn plain(judged: &Judgement, argv: &[String]) -> Option<Vec<String>> {
     let last = judged.parts.last()?;
     let alone = judged.parts.len() <= 2
-        && judged.parsed
+        && judged.parsed()
         && last.kind == Kind::Command
         && last.words.iter().all(|word| word.literal)
         && argv.last().is_some_and(|script| script.trim() == last.text);
@@ -183,7 +186,7 @@ fn command(
     let leaves_sandbox = escalate.is_some() && !open;
     // A rule keeps what it allows in the sandbox, so it would not answer a way out of it; nor what
     // another rule wants asked.
-    let may_offer = judgement.parsed && !leaves_sandbox && known.asked.is_none();
+    let may_offer = judgement.parsed() && !leaves_sandbox && known.asked.is_none();
     let rule = if may_offer { offer(&judgement.parts) } else { None };
     let ask = |reason: &str| {
         Verdict::Ask(ApprovalAsk {
@@ -208,6 +211,16 @@ fn command(
             _ => ask(why),
         };
         return Ok((verdict, Some(rule.clone())));
+    }
+    if let Some(unheld) = &known.unheld {
+        // It counts as what a rule asks about: a person can look at it.
+        match &case.approval {
+            Never => return Ok((Verdict::Deny(unheld.refusal()), None)),
+            Granular(granular) if !granular.rules => {
+                return Ok((Verdict::Deny(unheld.refusal()), None));
+            }
+            _ => {}
+        }
     }
     let allowing = || known.findings.iter().find_map(|finding| finding.rule.clone());
     match known.allowed {
@@ -248,7 +261,7 @@ fn command(
             Verdict::Deny(format!("refused: {why}"))
         }
         (OnRequest | Granular(_), Class::Dangerous) => ask(&why),
-        (OnRequest | Granular(_), _) if !judgement.parsed => ask(&why),
+        (OnRequest | Granular(_), _) if !judgement.parsed() => ask(&why),
         (OnRequest | Granular(_), _) => Verdict::Allow,
     };
     Ok((verdict, None))

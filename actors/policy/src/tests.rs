@@ -117,6 +117,58 @@ decision = "deny"
 reason = "ask the platform team"
 "#;
 
+/// Scripts that cannot be taken apart, each with a part of what is said about it.
+fn unread() -> Vec<(String, &'static str)> {
+    let different: String = (0..=20_000).map(|n| format!("echo {n}\n")).collect();
+    vec![
+        ("a ".repeat(1 << 20) + "b", "longer than 2 MiB"),
+        (different, "more than 20000 different parts"),
+        (format!("{}git push{}", "( ".repeat(70), " )".repeat(70)), "64 levels deep"),
+        (format!("{}git push", "nice ".repeat(12)), "8 levels deep"),
+        ("git push 'open".to_owned(), "cannot be parsed"),
+        ("echo \\\n# git push".to_owned(), "a comment"),
+        (": '\u{1}'; git push".to_owned(), "not what they seem"),
+    ]
+}
+
+#[test]
+fn what_cannot_be_held_against_the_rules_is_refused_where_nobody_can_be_asked() {
+    use ApprovalPolicy::{Never, OnRequest, Untrusted};
+    use SandboxMode::{DangerFullAccess, ReadOnly, WorkspaceWrite};
+    let rule =
+        |decision| format!("[[rule]]\nprefix = [\"git\", \"push\"]\ndecision = \"{decision}\"\n");
+    for (script, limit) in unread() {
+        let told = format!("{script:.60}");
+        for decision in ["deny", "ask"] {
+            let rules = with_rules(&rule(decision));
+            for mode in [ReadOnly, WorkspaceWrite, DangerFullAccess] {
+                let Verdict::Deny(why) = rules.judge(&case(command(&script), Never, mode)).verdict
+                else {
+                    panic!("{told}")
+                };
+                assert!(why.contains(limit) && why.contains("rules/test.toml:1"), "{why}");
+                assert!(why.ends_with('.') && !why.contains('\n'), "a remedy, in a line: {why}");
+            }
+            let none = ApprovalPolicy::Granular(Granular::default());
+            assert_eq!(judged(&rules, &script, none), "deny", "{told}");
+            let asks = ApprovalPolicy::Granular(Granular { rules: true, ..Granular::default() });
+            for policy in [OnRequest, Untrusted, asks] {
+                assert_eq!(judged(&rules, &script, policy), "ask", "{told}");
+            }
+        }
+        // Rules of the machine hold as well.
+        let mut book = RuleBook::default();
+        book.add(&rule("deny"), Path::new("rules/test.toml")).unwrap();
+        let required = Requirements { rules: book, ..Requirements::default() };
+        let required = Pipeline { requirements: Some(Ok(required)), ..Pipeline::default() };
+        assert_eq!(judged(&required, &script, Never), "deny", "{told}");
+        // Where nothing is forbidden, nothing is lost; and no rule allows it.
+        assert_eq!(judged(&Pipeline::default(), &script, Never), "allow", "{told}");
+        let allows = "[[rule]]\nprefix = [\"git\"]\ndecision = \"allow\"\nwhere = \"outside\"\n";
+        assert_eq!(judged(&with_rules(allows), &script, Never), "allow", "{told}");
+    }
+}
+
 #[test]
 fn the_strictest_rule_over_all_parts_wins() {
     use ApprovalPolicy::{Never, OnRequest, Untrusted};

@@ -36,7 +36,7 @@ fn runs_commands(command: &str, cwd: &Path) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let judgement = classify_argv(&argv, &Context { cwd, path: &path });
     let name = |text: &str| text.rsplit('/').next().unwrap_or(text).to_owned();
-    !judgement.parsed
+    !judgement.parsed()
         || judgement.parts.iter().filter(|part| part.text != command || part.words.len() != 3).any(
             |part| {
                 let first = part.words.first();

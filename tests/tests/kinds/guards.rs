@@ -178,6 +178,52 @@ fn rules_that_cannot_be_used() {
     table("guards: rules", &[], rows);
 }
 
+/// Scripts that make `made` and cannot be taken apart, each with the limit that is named.
+fn unread() -> Vec<(&'static str, String, &'static str)> {
+    let different: String = (0..=20_000).map(|n| format!(": {n}\n")).collect();
+    let nested =
+        |open: &str, close: &str| format!("{}touch made{}", open.repeat(70), close.repeat(70));
+    vec![
+        ("many parts", format!("{different}touch made"), "20000 different parts"),
+        ("many parts and a string", format!("{different}touch \"made\""), "20000 different parts"),
+        ("subshells in subshells", nested("( ", " )"), "64 levels"),
+        ("blocks in blocks", nested("{ ", "; }"), "64 levels"),
+        ("substitutions", nested("echo $(", ")"), "64 levels"),
+        ("conditions", nested("if true; then ", "; fi"), "64 levels"),
+        ("programs that run others", format!("{}touch made", "nice ".repeat(12)), "8 levels"),
+        ("evaluated again and again", format!("{}touch made", "eval ".repeat(12)), "8 levels"),
+        ("a control character", ": '\u{1}'; touch made".to_owned(), "not what they seem"),
+        ("a space that is none", ": '\u{a0}'; touch made".to_owned(), "not what they seem"),
+        ("a comment that goes on", "touch made; echo \\\n#x".to_owned(), "a comment"),
+        ("what is no script", "touch made\necho 'open".to_owned(), "cannot be parsed"),
+    ]
+}
+
+#[test]
+fn what_cannot_be_checked_against_the_rules() {
+    let rule = |decision| format!("[[rule]]\nprefix = [\"touch\"]\ndecision = \"{decision}\"\n");
+    let mut rows = Vec::new();
+    for decision in ["deny", "ask", "allow"] {
+        for (name, script, limit) in unread() {
+            rows.push(row(format!("{decision}: {name}"), move || {
+                let server =
+                    ModelServer::start(Script::new().turn(shell(&script)).otherwise(say("x")));
+                let stage = configured(&server);
+                put(stage.troupe_home().join("rules/good.toml"), rule(decision));
+                go(stage.troupe(["exec", "--json", "-s", "workspace-write", "go"]));
+                let said = &outputs(&server)[0];
+                if decision == "allow" {
+                    assert!(stage.exists("made") || !said.contains("refused"), "{said:.600}");
+                    return;
+                }
+                assert!(!stage.exists("made"), "{said:.600}");
+                all(said, &["refused", limit, "good.toml:1"]);
+            }));
+        }
+    }
+    table("guards: not taken apart", &[], rows);
+}
+
 /// What an agent can ask for that changes something, or reads.
 fn actions() -> Vec<(&'static str, Turn)> {
     vec![
