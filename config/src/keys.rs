@@ -15,6 +15,8 @@ pub(crate) enum Form {
     Choice(&'static [&'static str]),
     Texts,
     Paths,
+    /// Patterns of names of environment variables: `*` and `?`.
+    Names,
     /// A table of texts.
     Map,
     /// The name of an environment variable.
@@ -72,7 +74,7 @@ const fn key(
 
 use self::Who::{All, User};
 use Form::{
-    Any, Approval, Choice, Flag, Map, Number, Path, Paths, Text, Texts, Variable, Variables,
+    Any, Approval, Choice, Flag, Map, Names, Number, Path, Paths, Text, Texts, Variable, Variables,
 };
 
 /// The table.
@@ -380,14 +382,20 @@ pub(crate) const KEYS: &[Key] = &[
         "false",
         "Keep variables whose names look like secrets.",
     ),
-    key("shell_environment_policy.exclude", Texts, User, "[]", "Patterns of names to leave out."),
+    key(
+        "shell_environment_policy.exclude",
+        Names,
+        User,
+        "[]",
+        "Patterns of names to leave out, with `*` and `?`.",
+    ),
     key("shell_environment_policy.set", Map, User, "{}", "Variables to set."),
     key(
         "shell_environment_policy.include_only",
-        Texts,
+        Names,
         User,
         "[]",
-        "Patterns of the only names to keep.",
+        "Patterns of the only names to keep, with `*` and `?`.",
     ),
     key("hide_agent_reasoning", Flag, All, "false", "Do not show what the model thinks."),
     key("show_raw_agent_reasoning", Flag, All, "false", "Show it in full where the model tells."),

@@ -157,6 +157,7 @@ fn form_text(form: Form) -> String {
         }
         Form::Texts => "list of strings".to_owned(),
         Form::Paths => "list of paths".to_owned(),
+        Form::Names => "list of patterns of names".to_owned(),
         Form::Map => "table of strings".to_owned(),
         Form::Variable => "name of a variable".to_owned(),
         Form::Variables => "table of names of variables".to_owned(),

@@ -307,6 +307,7 @@ fn fits(form: Form, value: &Value, whole: bool) -> Result<(), String> {
         Form::Number { min, max } => value.as_integer().is_some_and(|n| (min..=max).contains(&n)),
         Form::Choice(choices) => value.as_str().is_some_and(|text| choices.contains(&text)),
         Form::Texts | Form::Paths => value.as_array().is_some_and(|values| texts(values)),
+        Form::Names => return fits_names(value),
         Form::Map if whole => {
             value.as_table().is_some_and(|table| table.values().all(Value::is_str))
         }
@@ -327,6 +328,27 @@ fn fits(form: Form, value: &Value, whole: bool) -> Result<(), String> {
     if fine { Ok(()) } else { Err(expected(form, value)) }
 }
 
+/// A pattern that no name can match would leave out nothing, without a word.
+fn fits_names(value: &Value) -> Result<(), String> {
+    let fits = |text: &str| {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "[]{}^$|\\=+,;:/\"'".contains(c);
+        !text.is_empty() && !text.contains(odd)
+    };
+    let values = value.as_array().filter(|values| values.iter().all(Value::is_str));
+    let values = values.ok_or_else(|| expected(Form::Names, value))?;
+    match values.iter().filter_map(Value::as_str).find(|text| !fits(text)) {
+        None => Ok(()),
+        Some(wrong) if looks_like_key(wrong) => {
+            Err("patterns of names of environment variables; one of them looks like a key itself"
+                .to_owned())
+        }
+        Some(wrong) => Err(format!(
+            "patterns of names of environment variables, with * and ? (\"AWS_*\"), which \
+             {wrong:?} is not"
+        )),
+    }
+}
+
 fn is_variable(value: &Value) -> bool {
     value.as_str().is_some_and(is_variable_name)
 }
@@ -337,7 +359,9 @@ fn expected(form: Form, value: &Value) -> String {
         Form::Flag => "true or false".to_owned(),
         Form::Number { min, max: i64::MAX } => format!("a whole number from {min} on"),
         Form::Number { min, max } => format!("a whole number from {min} to {max}"),
-        Form::Texts | Form::Paths => "a list of strings, such as [\"one\", \"other\"]".to_owned(),
+        Form::Names | Form::Texts | Form::Paths => {
+            "a list of strings, such as [\"one\", \"other\"]".to_owned()
+        }
         Form::Map => "a table of strings".to_owned(),
         Form::Variables => "a table of names of environment variables".to_owned(),
         // The value is not shown: it may be the secret.

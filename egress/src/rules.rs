@@ -10,11 +10,13 @@ const WEB: [u16; 2] = [80, 443];
 /// A rule that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{rule}\": {why}. A rule is a host (example.com), all below it (*.example.com), an address or \
+    "{key}: {rule:?}: {why}. A rule is a host (example.com), all below it (*.example.com), an address or \
      range (10.0.0.0/8, [::1]) or * for every public host, each with a port (:443), ports \
      (:8000-8010) or :* behind it; without ports it means 80 and 443"
 )]
 pub struct RuleError {
+    /// The setting that it stands in.
+    pub key: &'static str,
     /// The rule.
     pub rule: String,
     /// What is wrong with it.
@@ -96,10 +98,15 @@ impl Rules {
     /// # Errors
     /// When one of them is none.
     pub fn new(allow: &[String], deny: &[String]) -> Result<Self, RuleError> {
-        let read = |texts: &[String]| {
-            texts.iter().map(|text| Rule::parse(text)).collect::<Result<Vec<_>, _>>()
+        let read = |key, texts: &[String]| {
+            let read = |text: &String| {
+                Rule::parse(text).map_err(|why| RuleError { key, rule: text.clone(), why })
+            };
+            texts.iter().map(read).collect::<Result<Vec<_>, _>>()
         };
-        Ok(Self { allow: read(allow)?, deny: read(deny)? })
+        let (allow, deny) =
+            (read("sandbox_allow_hosts", allow)?, read("sandbox_deny_hosts", deny)?);
+        Ok(Self { allow, deny })
     }
 
     /// What the rules that allow name of loopback, with the first and the last port.
@@ -185,11 +192,10 @@ impl Rule {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, RuleError> {
-        let wrong = |why| RuleError { rule: text.to_owned(), why };
+    fn parse(text: &str) -> Result<Self, &'static str> {
         let trimmed = text.trim();
         if trimmed.contains("://") || (trimmed.contains('/') && !trimmed.starts_with(is_of_net)) {
-            return Err(wrong("it is a URL, not a host"));
+            return Err("it is a URL, not a host");
         }
         let (target, ports) = split_ports(trimmed);
         let ports = match ports {
@@ -198,7 +204,7 @@ impl Rule {
             Some(ports) => {
                 let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
                 let range = first.parse().ok().zip(last.parse().ok());
-                Some(range.filter(|(a, b)| a <= b).ok_or_else(|| wrong("its ports are none"))?)
+                Some(range.filter(|(a, b)| a <= b).ok_or("its ports are none")?)
             }
         };
         let bare = target.trim_start_matches('[').trim_end_matches(']');
@@ -216,7 +222,7 @@ impl Rule {
             match Host::parse(name) {
                 Some(Host::Name(name)) if below => Target::Below(format!(".{name}")),
                 Some(Host::Name(name)) => Target::Host(name),
-                _ => return Err(wrong("it is no host")),
+                _ => return Err("it is no host"),
             }
         };
         Ok(Self { text: trimmed.to_owned(), target, ports })

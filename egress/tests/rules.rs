@@ -81,7 +81,9 @@ fn what_is_no_rule_says_why() {
         "10.0.0.0/40",
     ] {
         let error = Rules::new(&[text.to_owned()], &[]).unwrap_err();
-        assert!(error.to_string().starts_with(&format!("\"{text}\": ")), "{error}");
+        assert!(error.to_string().starts_with(&format!("sandbox_allow_hosts: {text:?}: ")));
+        let error = Rules::new(&["*".to_owned()], &[text.to_owned()]).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("sandbox_deny_hosts: {text:?}: ")));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What commands cannot read: where people keep keys, and what this program keeps of other
 //! sessions.
 
+use crate::check::{self, Entry, Unusable};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use std::{
     path::{Path, PathBuf},
@@ -85,7 +86,7 @@ fn find_homes() -> Vec<PathBuf> {
         homes.extend(found.take(1));
         homes.dedup();
     }
-    homes.retain(|home| home.parent().is_some());
+    homes.retain(|home| home.is_absolute() && home.parent().is_some());
     homes
 }
 
@@ -95,6 +96,18 @@ fn is_of_a_process(real: &Path) -> bool {
     let below = real.strip_prefix("/proc").ok();
     let first = below.and_then(|below| below.iter().next()).and_then(|name| name.to_str());
     first.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The same pattern, where the folder that it begins with is reached through a link: what is compared
+/// with it are paths without any.
+fn behind_links(pattern: &str) -> Option<Glob> {
+    let special = pattern.find(['*', '?', '[', '{', '\\'])?;
+    let (folder, rest) = pattern.split_at(pattern[..special].rfind('/')?);
+    let real = Path::new(folder).canonicalize().ok()?;
+    if real == Path::new(folder) {
+        return None;
+    }
+    Glob::new(&format!("{}{rest}", globset::escape(real.to_str()?))).ok()
 }
 
 /// The entries of a deny list, ready to be matched.
@@ -110,27 +123,37 @@ impl DenyRead {
     /// `{`).
     ///
     /// # Errors
-    /// The pattern that is none, with the reason.
-    pub fn new(entries: &[String]) -> Result<Self, String> {
+    /// The entry that cannot be used, with the reason.
+    pub fn new(entries: &[String]) -> Result<Self, Unusable> {
         let mut paths = Vec::new();
         let mut patterns = Vec::new();
         let mut builder = GlobSetBuilder::new();
         for entry in entries {
-            if entry.contains(['*', '?', '[', '{']) {
-                builder.add(Glob::new(entry).map_err(|error| error.to_string())?);
+            let Entry { path, pattern } = check::read(entry)?;
+            if let Some(pattern) = pattern {
+                if let Some(real) = behind_links(pattern.glob()) {
+                    builder.add(real);
+                }
+                builder.add(pattern);
                 patterns.push(entry.clone());
-            } else {
-                let path = Path::new(entry);
+            }
+            if let Some(path) = path {
                 let real = path.canonicalize().ok();
-                if real.as_deref() != Some(path) {
+                if real.as_ref() != Some(&path) {
                     paths.extend(real);
                 }
-                paths.push(path.to_owned());
+                paths.push(path);
             }
         }
         // Making it takes as long as starting a process: the usual one is made once.
         static USUAL: OnceLock<GlobSet> = OnceLock::new();
-        let build = || builder.build().map_err(|error| error.to_string());
+        let build = || {
+            builder.build().map_err(|error| Unusable {
+                key: "sandbox_deny_read",
+                value: patterns.join(", "),
+                why: format!("cannot be used together: {}", error.kind()),
+            })
+        };
         let matcher = match (patterns.as_slice(), USUAL.get()) {
             ([only], Some(usual)) if only == USUAL_PATTERN => usual.clone(),
             ([only], None) if only == USUAL_PATTERN => {

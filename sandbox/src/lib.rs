@@ -6,6 +6,7 @@
 //! without a sandbox, and a mode that needs one is refused.
 
 mod aftermath;
+mod check;
 mod deny;
 mod enforcement;
 mod environment;
@@ -32,6 +33,7 @@ mod terminal;
 mod windows;
 
 pub use aftermath::{AfterRun, Aftermath};
+pub use check::{Unusable, check};
 pub use deny::DenyRead;
 pub use enforcement::Enforcement;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};

@@ -1,6 +1,7 @@
 //! From the settings of a session to what its commands may do, in real paths.
 
 use crate::{
+    check::Unusable,
     deny::{DenyRead, default_deny_read},
     names::{CACHES, NOT_MADE, PROTECTED},
     profile::{Profile, Root},
@@ -20,9 +21,9 @@ const MOST_ENTRIES: usize = 500;
 /// Why settings cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// A pattern of `deny_read` is none.
-    #[error("sandbox_deny_read: {0}")]
-    Pattern(String),
+    /// A value of the settings cannot be used.
+    #[error("{0}")]
+    Unusable(#[from] Unusable),
     /// The workspace is not where it was: a link stands in its place now.
     #[error("{0} is not the directory that it was: it leads to {1} now")]
     Moved(PathBuf, PathBuf),
@@ -31,8 +32,8 @@ pub enum ResolveError {
     Denied(PathBuf, PathBuf),
 }
 
-/// Resolves the settings of a session for a workspace (a real path). Roots that do not exist are
-/// left out.
+/// Resolves the settings of a session for a workspace (a real path). Roots that do not exist
+/// any more are left out; [`check`](crate::check()) finds those that never did.
 ///
 /// # Errors
 /// When the settings cannot be carried out; nothing may run then.
@@ -112,7 +113,7 @@ pub fn deny_read_always(settings: &SandboxSettings) -> Result<DenyRead, ResolveE
     if !settings.deny_read_only_listed {
         entries.extend(default_deny_read());
     }
-    DenyRead::new(&entries).map_err(ResolveError::Pattern)
+    Ok(DenyRead::new(&entries)?)
 }
 
 /// The caches that are there, but those that are writable anyway.

@@ -144,9 +144,9 @@ impl Troupe {
             tracing::warn!(?found, "a crash interrupted a patch");
         }
         let sandbox = &opening.settings.sandbox;
-        Rules::new(&sandbox.allow_hosts, &sandbox.deny_hosts).map_err(|error| {
-            OpenError::Config(format!("sandbox_allow_hosts, sandbox_deny_hosts: {error}"))
-        })?;
+        let unusable = |error: &dyn std::fmt::Display| OpenError::Config(error.to_string());
+        Rules::new(&sandbox.allow_hosts, &sandbox.deny_hosts).map_err(|error| unusable(&error))?;
+        troupe_sandbox::check(sandbox).map_err(|error| unusable(&error))?;
         let provider = self.provider(&opening)?;
         let id = opening.resume.unwrap_or_else(SessionId::new);
         let (mut first, mut work) = (0, Work::None);

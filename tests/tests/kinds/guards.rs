@@ -300,6 +300,25 @@ fn other_guards_that_cannot_be_read() {
     for (name, setting) in [
         ("a pattern with an open bracket", "sandbox_deny_read=[\"**/[a\"]"),
         ("a relative pattern that is empty", "sandbox_deny_read=[\"\"]"),
+        ("a pattern with an open brace", "sandbox_deny_read=[\"**/{a\"]"),
+        ("a range of letters that runs backwards", "sandbox_deny_read=[\"/x/[z-a]\"]"),
+        ("a good pattern before a bad one", "sandbox_deny_read=[\"**/*.pem\", \"**/[a\"]"),
+        ("a denial that is a blank", "sandbox_deny_read=[\" \"]"),
+        ("a relative path that is denied", "sandbox_deny_read=[\"secrets/key\"]"),
+        ("a relative pattern", "sandbox_deny_read=[\"secrets/*.key\"]"),
+        ("a denied path below a variable", "sandbox_deny_read=[\"$HOME/x\"]"),
+        ("a denied path of another user's home", "sandbox_deny_read=[\"~other/x\"]"),
+        ("a pattern with dots", "sandbox_deny_read=[\"/a/../*.pem\"]"),
+        ("a root that is empty", "sandbox_workspace_write.writable_roots=[\"\"]"),
+        ("a root of another user's home", "sandbox_workspace_write.writable_roots=[\"~other/x\"]"),
+        ("a root that is not there", "sandbox_workspace_write.writable_roots=[\"/no/such\"]"),
+        ("a root that is a file", "sandbox_workspace_write.writable_roots=[\"/etc/passwd\"]"),
+        ("a root that is everything", "sandbox_workspace_write.writable_roots=[\"/\"]"),
+        ("a host that is empty", "sandbox_allow_hosts=[\"\"]"),
+        ("a denied host that is empty", "sandbox_deny_hosts=[\"\"]"),
+        ("a pattern of variables that is empty", "shell_environment_policy.exclude=[\"\"]"),
+        ("a pattern of variables in brackets", "shell_environment_policy.exclude=[\"A_[XY]\"]"),
+        ("an expression for variables", "shell_environment_policy.include_only=[\"^A.*\"]"),
         ("a denial that is a text", "sandbox_deny_read=\"/etc\""),
         ("a host with a scheme", "sandbox_deny_hosts=[\"https://x.example\"]"),
         ("a host with a port that is none", "sandbox_deny_hosts=[\"x.example:99999\"]"),
@@ -317,7 +336,9 @@ fn other_guards_that_cannot_be_read() {
     ] {
         rows.push(row(format!("setting: {name}"), move || {
             let (server, stage) = saying("never");
-            let finished = go(stage.troupe(["exec", "--json", "-c", setting, "go"]));
+            let run =
+                stage.troupe(["exec", "--json", "-s", "workspace-write", "-c", setting, "go"]);
+            let finished = go(run);
             let message = fails(&finished, 3);
             assert!(server.requests().is_empty());
             all(&message, &[setting.split('=').next().unwrap().split('.').next().unwrap()]);
@@ -354,9 +375,19 @@ fn other_guards_that_cannot_be_read() {
         go(stage.troupe(["exec", "--json", "go"])).assert_success();
         all(&outputs(&server)[0], &["because-of-the-row"]);
     }));
-    table(
-        "guards: others",
-        &["setting: a pattern with an open bracket", "setting: a relative pattern that is empty"],
-        rows,
-    );
+    for command in [vec!["sandbox", "--"], vec!["doctor"]] {
+        rows.push(row(format!("{} with a pattern that is none", command[0]), move || {
+            let (_server, stage) = saying("never");
+            let mut arguments = vec!["-c", "sandbox_deny_read=[\"**/[a\"]"];
+            arguments.extend(&command);
+            if command[0] == "sandbox" {
+                arguments.push("true");
+            }
+            let finished = go(stage.troupe(arguments));
+            assert_ne!(finished.code(), Some(0), "{}", finished.stdout());
+            let said = format!("{}{}", finished.stdout(), finished.stderr());
+            all(&said, &["sandbox_deny_read", "**/[a"]);
+        }));
+    }
+    table("guards: others", &[], rows);
 }

@@ -12,7 +12,7 @@ use std::{path::Path, process::ExitCode};
 use troupe::{config::Loaded, pipeline};
 use troupe_egress::Rules;
 use troupe_patch::journals;
-use troupe_sandbox::{Surveyor, enforcement, resolve};
+use troupe_sandbox::{Surveyor, check, enforcement, resolve};
 use troupe_types::{ErrorClass, Failure, SandboxMode};
 
 /// How much a finding matters.
@@ -116,8 +116,10 @@ fn sandbox(loaded: &Loaded, cwd: &Path, add: &mut impl FnMut(&'static str, Grade
         Err(error) => return add("sandbox", Grade::Wrong, error.to_string()),
     };
     if let Err(error) = Rules::new(&settings.allow_hosts, &settings.deny_hosts) {
-        let text = format!("sandbox_allow_hosts, sandbox_deny_hosts: {error}");
-        add("hosts", Grade::Wrong, text);
+        add("hosts", Grade::Wrong, error.to_string());
+    }
+    if let Err(error) = check(&settings) {
+        return add("sandbox", Grade::Wrong, error.to_string());
     }
     let profile = match resolve(&settings, cwd, &Surveyor::default()) {
         Ok(profile) => profile,

@@ -9,8 +9,8 @@ use std::{net::TcpListener, process::ExitCode, sync::Arc};
 use troupe::Setup;
 use troupe_egress::{Decision, Rules, serve};
 use troupe_sandbox::{
-    Command, LaunchError, PROXY_ENV, ResolveError, Surveyor, child_env, enforcement, resolve,
-    run_under,
+    Command, LaunchError, PROXY_ENV, ResolveError, Surveyor, check, child_env, enforcement,
+    resolve, run_under,
 };
 use troupe_types::{ErrorClass, Failure, SandboxMode, SandboxSettings};
 
@@ -27,6 +27,7 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     setup::usable(&company.policy)?;
     let failed = |error: ResolveError| CliError::config(error.to_string());
     let rules = Arc::new(hosts(&settings.sandbox)?);
+    check(&settings.sandbox).map_err(|error| CliError::config(error.to_string()))?;
     let mut profile = resolve(&settings.sandbox, &cwd, &Surveyor::default()).map_err(failed)?;
     if profile.proxied && profile.sandboxed {
         profile.doors = rules.doors();
@@ -98,9 +99,8 @@ fn network_is_off(settings: &SandboxSettings) -> String {
 }
 
 fn hosts(settings: &SandboxSettings) -> Result<Rules, CliError> {
-    Rules::new(&settings.allow_hosts, &settings.deny_hosts).map_err(|error| {
-        CliError::config(format!("sandbox_allow_hosts, sandbox_deny_hosts: {error}"))
-    })
+    Rules::new(&settings.allow_hosts, &settings.deny_hosts)
+        .map_err(|error| CliError::config(error.to_string()))
 }
 
 /// Serves the command's way out on a thread of its own, until this process ends. What is refused is
