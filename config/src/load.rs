@@ -236,7 +236,7 @@ fn trust(user: &Source, cwd: &Path) -> Trust {
 
 /// Whether lines can stand at the end of a file: below an inline table of that name they cannot.
 fn can_be_added(file: &Path, lines: &str) -> bool {
-    let text = fs::read_to_string(file).unwrap_or_default();
+    let text = text_of(file).unwrap_or_default();
     DeTable::parse(&format!("{text}\n{lines}")).is_ok()
 }
 
@@ -270,12 +270,17 @@ fn not_trusted(
     ConfigError::at(Place::named(file.display().to_string()), message)
 }
 
+/// The text of a file that is of use if it can be read; a pipe in its place is not waited for.
+fn text_of(file: &Path) -> Option<String> {
+    read_settings(file).ok().flatten()
+}
+
 /// The repository that a git work tree belongs to, if both say so: a folder alone could name any.
 fn repository_of_worktree(root: &Path) -> Option<PathBuf> {
     let link = root.join(".git");
-    let text = fs::read_to_string(&link).ok()?;
+    let text = text_of(&link)?;
     let entry = Path::new(text.trim().strip_prefix("gitdir: ")?);
-    let back = fs::read_to_string(entry.join("gitdir")).ok()?;
+    let back = text_of(&entry.join("gitdir"))?;
     if Path::new(back.trim()) != link {
         return None;
     }

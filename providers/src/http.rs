@@ -106,7 +106,7 @@ fn build(options: &HttpOptions, kind: ClientKind) -> Result<Client, ConnectError
 
 fn read_ca(path: &std::path::Path) -> Result<Vec<Certificate>, ConnectError> {
     let fail = |cause: String| ConnectError::Ca { path: path.display().to_string(), cause };
-    let pem = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let pem = crate::file::read(path).map_err(fail)?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|error| fail(causes(&error)))?;
     if found.is_empty() {
         return Err(fail("no PEM certificate in it".to_owned()));

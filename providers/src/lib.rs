@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod exchange;
 mod failure;
+mod file;
 mod http;
 mod json;
 mod reader;

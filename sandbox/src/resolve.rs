@@ -233,7 +233,12 @@ fn linked_folder(file: &Path) -> Option<PathBuf> {
 
 /// The folder that a worktree shares with its repository; otherwise the folder itself.
 fn common_folder(folder: &Path) -> Option<PathBuf> {
-    match fs::read_to_string(folder.join("commondir")) {
+    let file = folder.join("commondir");
+    // A pipe in its place would be waited for.
+    if !file.is_file() {
+        return Some(folder.to_owned());
+    }
+    match fs::read_to_string(file) {
         Ok(text) => fs::canonicalize(folder.join(text.trim())).ok(),
         Err(_) => Some(folder.to_owned()),
     }

@@ -79,7 +79,12 @@ pub fn list_sessions(
 
 /// Fills in what the head of the log says; what cannot be read stays empty.
 fn read_head(path: &LogPath, summary: &mut SessionSummary) {
-    let Ok(file) = File::open(path.file()) else { return };
+    let file = path.file();
+    // Opening a pipe of that name would wait.
+    if !file.is_file() {
+        return;
+    }
+    let Ok(file) = File::open(file) else { return };
     for line in BufReader::new(file.take(HEAD)).lines().take(8) {
         let Ok(line) = line else { return };
         match parse_line(&line, path).map(|line| line.record) {

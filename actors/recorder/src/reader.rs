@@ -29,6 +29,10 @@ impl LogReader {
     /// # Errors
     /// When it cannot be read.
     pub fn open(path: &LogPath) -> io::Result<Option<Self>> {
+        let found = path.file().metadata();
+        if found.is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is not a file"));
+        }
         let file = match File::open(path.file()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

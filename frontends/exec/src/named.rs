@@ -9,8 +9,8 @@ use std::{
 /// The longest file that is read, in bytes.
 const MOST: u64 = 16 << 20;
 
-/// Opens a file. A pipe with a name is refused, since opening it would wait for somebody to write;
-/// one that a shell made (`<(…)`) has none and is read.
+/// Opens a file. A pipe with a name or a device is refused, since reading it could wait for ever; a
+/// pipe that a shell made (`<(…)`) has no name and is read.
 ///
 /// # Errors
 /// When there is no such file, or it cannot be read.
@@ -18,8 +18,12 @@ pub fn open_named(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
-        if fs::metadata(path)?.file_type().is_fifo() && path.canonicalize().is_ok() {
+        let kind = fs::metadata(path)?.file_type();
+        if kind.is_fifo() && path.canonicalize().is_ok() {
             return Err(io::Error::other("it is a named pipe, not a file"));
+        }
+        if kind.is_char_device() || kind.is_block_device() {
+            return Err(io::Error::other("it is a device, not a file"));
         }
     }
     File::open(path)

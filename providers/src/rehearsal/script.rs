@@ -1,6 +1,6 @@
 //! The form of a script: JSON, checked in full when it is read.
 
-use crate::ConnectError;
+use crate::{ConnectError, file};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -78,7 +78,8 @@ impl Script {
     /// Reads a script file.
     pub(crate) fn read(path: &Path) -> Result<Self, ConnectError> {
         let fail = |cause| ConnectError::Script { path: path.display().to_string(), cause };
-        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+        let bytes = file::read(path).map_err(fail)?;
+        let text = String::from_utf8(bytes).map_err(|_| fail("it is not UTF-8".to_owned()))?;
         Self::parse(&text).map_err(fail)
     }
 

@@ -348,5 +348,83 @@ fn environment_and_files() {
         completes(&go(stage.troupe(EXEC).limit(Duration::from_secs(12))));
         assert!(outputs(&server)[0].contains("hay"), "{}", outputs(&server)[0]);
     }));
-    table("inherited: environment, files", &["a fifo: the script of the rehearsal"], rows);
+    for (name, make) in [
+        ("a device", (|place| link("/dev/zero", place)) as fn(std::path::PathBuf)),
+        ("a folder", |place| fs::create_dir(place).unwrap()),
+        ("bytes", |place| fs::write(place, b"\xff\xfe\x00").unwrap()),
+    ] {
+        rows.push(row(format!("{name}: the script of the rehearsal"), move || {
+            let (_server, stage) = playing([shell("true")]);
+            let pipe = stage.work().join("pipe");
+            make(pipe.clone());
+            let place = format!("model_providers.test.script=\"{}\"", pipe.display());
+            let wire = "model_providers.test.wire_api=\"rehearsal\"";
+            let run = stage.troupe(["exec", "--json", "-c", &place, "-c", wire, "go"]);
+            let finished = go(run.limit(Duration::from_secs(12)));
+            assert_eq!(finished.code(), Some(3), "{}", told(&finished));
+            assert!(told(&finished).contains("pipe"), "{}", told(&finished));
+        }));
+    }
+    rows.push(row("a script through a pipe of the shell", || {
+        let (_server, stage) = playing([shell("true")]);
+        let script = "exec \"$@\" -c model_providers.test.script=<(echo '{\"steps\": [{\"text\": \"from the pipe\"}]}') go";
+        let wire = "model_providers.test.wire_api=\"rehearsal\"";
+        let run = stage.program("bash").args(["-c", script, "sh"]).arg(binary::troupe());
+        let finished = go(run.args(["exec", "--json", "-c", wire]).limit(Duration::from_secs(12)));
+        assert!(finished.stdout().contains("from the pipe"), "{}", told(&finished));
+    }));
+    rows.push(row("a fifo: authorities of certificates", || {
+        let (_server, stage) = playing([shell("true")]);
+        fifo(stage.work().join("pipe"));
+        let url = "model_providers.test.base_url=\"https://127.0.0.1:1/v1\"";
+        let run = stage.troupe(["exec", "--json", "-c", url, "go"]);
+        let run = run.limit(Duration::from_secs(12));
+        let finished = go(run.env("TROUPE_CA_CERTIFICATE", stage.work().join("pipe")));
+        assert_eq!(finished.code(), Some(3), "{}", told(&finished));
+        assert!(told(&finished).contains("pipe"), "{}", told(&finished));
+    }));
+    rows.push(row("a fifo: rules to import", || {
+        let (_server, stage) = playing([shell("true")]);
+        fifo(stage.work().join("pipe"));
+        let run = stage.troupe(["policy", "import", "pipe"]).limit(Duration::from_secs(12));
+        let finished = go(run);
+        assert_eq!(finished.code(), Some(3), "{}", finished.stderr());
+        assert!(finished.stderr().contains("a named pipe"), "{}", finished.stderr());
+    }));
+    rows.push(row("a fifo: .git", || {
+        let (server, stage) = playing([shell("echo hi")]);
+        let git = stage.work().join(".git");
+        drop(fs::remove_dir_all(&git));
+        fifo(git);
+        stage.write(".troupe/config.toml", "model = \"m\"\n");
+        completes(&go(stage.troupe(EXEC).limit(Duration::from_secs(12))));
+        assert!(outputs(&server)[0].contains("hi"), "{}", outputs(&server)[0]);
+    }));
+    for file in ["commondir", "config"] {
+        rows.push(row(format!("a fifo: .git/{file}"), move || {
+            let (server, stage) = playing([shell("echo hi")]);
+            let git = stage.work().join(".git");
+            fs::create_dir_all(&git).unwrap();
+            fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+            drop(fs::remove_file(git.join(file)));
+            fifo(git.join(file));
+            let run = stage.troupe(["exec", "--json", "-s", "workspace-write", "go"]);
+            completes(&go(run.limit(Duration::from_secs(12))));
+            assert!(outputs(&server)[0].contains("hi"), "{}", outputs(&server)[0]);
+        }));
+    }
+    rows.push(row("a fifo: the log of a session", || {
+        let (_server, stage) = playing([shell("true")]);
+        go(stage.troupe(["exec", "--json", "one"])).assert_success();
+        let folder = stage.troupe_home().join("sessions");
+        let logs = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let log = logs.into_iter().find(|path| path.is_file()).unwrap();
+        fs::remove_file(&log).unwrap();
+        fifo(log.clone());
+        for arguments in [vec!["sessions", "list"], vec!["exec", "--json", "resume", "--last", "x"]]
+        {
+            let _ended = go(stage.troupe(arguments).limit(Duration::from_secs(12)));
+        }
+    }));
+    table("inherited: environment, files", &[], rows);
 }

@@ -233,7 +233,7 @@ fn front_end_name(front_end: FrontEnd) -> &'static str {
 }
 
 fn import(file: &Path) -> CliResult {
-    let text = std::fs::read_to_string(file)
+    let text = troupe_exec::read_named(file)
         .map_err(|error| CliError::config(format!("{} cannot be read: {error}", file.display())))?;
     let failed = |why: String| CliError::config(format!("{}: {why}", file.display()));
     let (translated, left) = import_codex(&text).map_err(|error| failed(error.to_string()))?;
@@ -312,7 +312,7 @@ fn with_rules(now: &Pipeline, rules: &[String]) -> Result<Pipeline, CliError> {
     let Some(Ok(book)) = &mut then.rules else { return Ok(then) };
     for rule in rules {
         let (text, file) = if Path::new(rule).is_file() {
-            let text = std::fs::read_to_string(rule)
+            let text = troupe_exec::read_named(Path::new(rule))
                 .map_err(|error| CliError::config(format!("{rule} cannot be read: {error}")))?;
             (text, PathBuf::from(rule))
         } else {
