@@ -33,6 +33,11 @@ const REFUSALS: [&str; 6] = [
     "eacces",
     "eperm",
 ];
+/// Words of a line that says what was to be made.
+const MAKING: [&str; 16] = [
+    "create", "creating", "open", "opening", "write", "writing", "touch", "move", "rename",
+    "mkdir", "make", "copy", "link", "save", "symlink", "eacces",
+];
 /// How they say that no file can be written there; only a mount says so.
 const READ_ONLY: [&str; 2] = ["read-only file system", "erofs"];
 /// What is said of it where no file may be written at all.
@@ -142,7 +147,7 @@ impl Aftermath {
                 said.insert(NOTHING_WRITTEN.to_owned());
                 continue;
             }
-            for path in paths(line, &self.cwd) {
+            for path in paths(line, &self.cwd).chain(not_made(line, &self.cwd)) {
                 looked += 1;
                 if looked > MOST_PATHS {
                     return said.into_iter().collect();
@@ -184,6 +189,19 @@ impl Aftermath {
             let why = if self.is_read_only() { Refusal::ReadOnly } else { Refusal::Told(told) };
             return may_write(&real).then_some(why);
         };
+        // Where the rules of Landlock hold alone, there is none for the folder itself.
+        if real.parent() == Some(&root.path) && !exists(&real) && may_write(&root.path) {
+            let told = format!(
+                "nothing new can be made at the top of {}, because this machine has no user \
+                 namespaces; the user allows it with sandbox_without_userns = \
+                 \"unprotected-names\"",
+                root.path.display()
+            );
+            let absent = root.absent.contains(&real);
+            if !absent {
+                return Some(Refusal::Told(told));
+            }
+        }
         let mut kept = root.protected.iter().chain(&root.absent);
         let inside = kept.any(|kept| real.starts_with(kept) || path.starts_with(kept));
         let told = format!("{shown} is protected: commands cannot change it");
@@ -241,7 +259,11 @@ fn programs_of(repository: &Path) -> Vec<String> {
     }
     found.sort();
     for file in ["config", "config.worktree"] {
-        let Ok(file) = fs::File::open(repository.join(file)) else { continue };
+        let file = repository.join(file);
+        if !file.is_file() {
+            continue;
+        }
+        let Ok(file) = fs::File::open(file) else { continue };
         let mut text = Vec::new();
         // What cannot be read to its end is read so far.
         let _cut = file.take(MOST_CONFIG).read_to_end(&mut text);
@@ -295,6 +317,49 @@ fn paths<'a>(line: &'a str, cwd: &'a Path) -> impl Iterator<Item = PathBuf> {
         let path = cwd.join(word);
         (word.contains('/') || path.symlink_metadata().is_ok()).then_some(path)
     })
+}
+
+/// What a line says could not be made: a name in quotes, or beside the refusal. Where nothing is
+/// there, reading it would have failed in another way.
+fn not_made(line: &str, cwd: &Path) -> Vec<PathBuf> {
+    let line = line.trim_end_matches(['.', ' ']);
+    let line = line.strip_suffix("(os error 13)").unwrap_or(line).trim_end();
+    let lower = line.to_ascii_lowercase();
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let makes = words.any(|word| MAKING.contains(&word)) || lower.contains("errno 13");
+    let mut names = if makes { quoted(line) } else { Vec::new() };
+    // `bash: line 1: f: Permission denied`, `sh: 1: cannot create f: Permission denied`.
+    let before = lower.strip_suffix(": permission denied").and_then(|rest| line.get(..rest.len()));
+    if let Some((rest, name)) = before.and_then(|text| text.rsplit_once(' '))
+        && (makes || rest.ends_with(':'))
+    {
+        names.push(name);
+    }
+    // `zsh: permission denied: f`.
+    let after = lower.split_once(": permission denied: ").map(|(_, name)| name.len());
+    names.extend(after.and_then(|length| line.get(line.len() - length..)));
+    let names = names.iter().map(|name| name.trim_matches(|c| "'\"`‘’".contains(c)));
+    let names = names.filter(|name| !name.is_empty() && !name.contains("://"));
+    names.map(|name| cwd.join(name)).filter(|path| !exists(path)).collect()
+}
+
+/// The texts in quotes in a line.
+fn quoted(line: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(['\'', '"', '`', '‘']) {
+        let Some(open) = rest[start..].chars().next() else { break };
+        let close = if open == '‘' { '’' } else { open };
+        let inner = &rest[start + open.len_utf8()..];
+        let Some(end) = inner.find(close) else { break };
+        found.push(&inner[..end]);
+        rest = &inner[end + close.len_utf8()..];
+    }
+    found
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
 }
 
 /// The path with links of its existing part resolved.
@@ -380,6 +445,56 @@ mod tests {
         assert_eq!(aftermath.remarks(Some(1), "test failed: not equal"), AfterRun::default());
     }
 
+    /// Landlock alone refuses without a mount, and the file is not there.
+    #[test]
+    fn what_could_not_be_made_is_explained_without_mounts() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().canonicalize().unwrap();
+        fs::create_dir(work.join("sub")).unwrap();
+        let of = |roots| {
+            let profile = Profile { sandboxed: true, roots, ..Profile::default() };
+            Aftermath::new(profile, &work, &Arc::default(), DenyRead::default())
+        };
+        let (nothing, root) = (of(Vec::new()), Root { path: work.clone(), ..Root::default() });
+        let top = of(vec![root]);
+        for output in [
+            "touch: cannot touch 'f': Permission denied",
+            "mkdir: cannot create directory ‘new folder’: Permission denied",
+            "bash: line 1: f: Permission denied",
+            "/bin/bash: line 1: f.txt: Permission denied",
+            "sh: 1: cannot create f: Permission denied",
+            "zsh: permission denied: f",
+            "PermissionError: [Errno 13] Permission denied: 'f'",
+            "Error: EACCES: permission denied, open 'f'",
+            "open f: permission denied",
+            "error: cannot write f: Permission denied (os error 13)",
+            "tee: f: Permission denied",
+        ] {
+            let after = nothing.remarks(Some(1), output);
+            assert!(after.read_only, "{output}");
+            assert_eq!(after.sentences.len(), 1, "{output}: {:?}", after.sentences);
+            let said = top.remarks(Some(1), output).sentences;
+            assert_eq!(said.len(), 1, "{output}: {said:?}");
+            assert!(said[0].contains("sandbox_without_userns"), "{said:?}");
+        }
+        for output in [
+            "touch: cannot touch 'none/f': Permission denied",
+            "git@example.com: Permission denied (publickey).",
+            "Permission denied, please try again.",
+            "test ok: Permission denied is reported",
+            "Permission denied",
+            "Permission denied: no",
+            "no: Permission denied",
+            "the login failed: Permission denied",
+            "user 'bob': Permission denied",
+        ] {
+            assert_eq!(nothing.remarks(Some(1), output), AfterRun::default(), "{output}");
+            assert_eq!(top.remarks(Some(1), output), AfterRun::default(), "{output}");
+        }
+        let inside = "touch: cannot touch 'sub/f': Permission denied";
+        assert_eq!(top.remarks(Some(1), inside), AfterRun::default());
+    }
+
     #[test]
     fn only_what_the_sandbox_refuses_is_told() {
         let folder = tempfile::tempdir().unwrap();
@@ -387,6 +502,7 @@ mod tests {
         let work = base.join("work");
         fs::create_dir_all(work.join(".git")).unwrap();
         fs::create_dir_all(base.join("keys")).unwrap();
+        fs::write(work.join("file"), "").unwrap();
         let root =
             Root { path: work.clone(), protected: vec![work.join(".git")], ..Root::default() };
         let profile = Profile {

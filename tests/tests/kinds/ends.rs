@@ -56,14 +56,46 @@ fn what_could_not_be_written() {
                 let (_server, stage) = playing([turn]);
                 stage.write("have", "one\n");
                 let form: &[&str] = if json { &["exec", "--json", "go"] } else { &["exec", "go"] };
-                // What Landlock alone refuses is not explained yet where a file would be new.
-                if !name.contains("patch") {
-                    super::common::need_namespaces(&stage);
-                }
                 let finished = go(stage.troupe(form));
                 finished.assert_success();
                 assert!(!stage.exists("f") && stage.read("have") == "one\n");
                 any(&told(&finished), &["-s workspace-write", "--sandbox workspace-write"]);
+            }));
+        }
+    }
+    for (name, script) in [
+        ("touch", "touch f"),
+        ("a folder", mkdirs),
+        ("a redirection", "echo x > f"),
+        ("a name with a dot", "echo x > new.txt"),
+        ("in a folder", "cd sub && touch f"),
+        ("by tee", "echo x | tee f; exit ${PIPESTATUS[1]}"),
+        ("a copy", "cp have f"),
+        ("a name that changes", "mv have f"),
+        ("a link", "ln -s have f"),
+        ("another shell", "sh -c 'echo x > f'"),
+        ("python", "python3 -c \"open('f','w').write('x')\""),
+    ] {
+        for mode in ["read-only", "workspace-write"] {
+            rows.push(row(format!("without user namespaces, {mode}: {name}"), move || {
+                let (server, stage) = playing([shell(script)]);
+                super::common::need_namespaces(&stage);
+                stage.write("have", "one\n");
+                stage.write("sub/x", "");
+                let none = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$@\"";
+                let run = stage.program("unshare").args(["-Ur", "sh", "-c", none, "sh"]);
+                // The stage is below the folder of temporary files, which would be writable.
+                let narrow = ["tmpdir_env_var", "slash_tmp"]
+                    .map(|folder| format!("sandbox_workspace_write.exclude_{folder}=true"));
+                let run = run.arg(binary::troupe()).args(["exec", "-s", mode]);
+                let finished = go(run.args(["-c", &narrow[0], "-c", &narrow[1], "go"]));
+                finished.assert_success();
+                assert!(!stage.exists("f") && stage.read("have") == "one\n");
+                if mode == "read-only" {
+                    any(&told(&finished), &["-s workspace-write", "--sandbox workspace-write"]);
+                } else if name != "in a folder" {
+                    all(&outputs(&server)[0], &["sandbox_without_userns"]);
+                }
             }));
         }
     }
