@@ -1,21 +1,22 @@
 //! Lines for people. A closed pipe is no error: nobody is reading any more.
 
 use std::io::Write;
+use troupe_exec::Patient;
 
 /// One line on standard output.
 pub(crate) fn line(text: &str) {
-    drop(writeln!(std::io::stdout().lock(), "{text}"));
+    drop(writeln!(Patient(std::io::stdout().lock()), "{text}"));
 }
 
 /// Text on standard output, as it is.
 pub(crate) fn text(text: &str) {
-    let mut out = std::io::stdout().lock();
+    let mut out = Patient(std::io::stdout().lock());
     drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
 /// One line on standard error.
 pub(crate) fn error(text: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{text}"));
+    drop(writeln!(Patient(std::io::stderr().lock()), "{text}"));
 }
 
 /// A warning on standard error.

@@ -1,5 +1,5 @@
 //! Text on its way to a stream whose reader may stall: a thread of its own writes, so that signals
-//! are heeded meanwhile.
+//! are acted on meanwhile.
 
 use std::io::{self, Write};
 use tokio::sync::{mpsc, oneshot};

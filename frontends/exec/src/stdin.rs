@@ -1,6 +1,7 @@
 //! Standard input, which may be a pipe that nobody closes: a thread of its own reads it, so that
 //! signals and deadlines hold meanwhile.
 
+use crate::patient::Patient;
 use std::{
     fs::File,
     io::{self, IsTerminal, Read},
@@ -78,7 +79,7 @@ impl StandardInput {
         if let Some(begun) = &*incoming {
             return Ok(begun.clone());
         }
-        let begun = Incoming::read(stream()?)?;
+        let begun = Incoming::read(Patient(stream()?))?;
         *incoming = Some(begun.clone());
         Ok(begun)
     }

@@ -124,6 +124,18 @@ impl Run {
         self
     }
 
+    /// Runs this program in its place, with these arguments and then the run.
+    pub fn behind<T: Into<OsString>>(
+        mut self,
+        program: &str,
+        arguments: impl IntoIterator<Item = T>,
+    ) -> Self {
+        let inner = std::mem::replace(&mut self.program, program.into());
+        let before: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        self.arguments.splice(0..0, before.into_iter().chain([inner.into()]));
+        self
+    }
+
     /// The standard input; `/dev/null` unless said.
     pub fn stdin(mut self, stdin: Stdin) -> Self {
         self.stdin = stdin;

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode};
 use troupe_config::Places;
+use troupe_exec::Patient;
 
 pub(crate) fn run(args: &[OsString]) -> ExitCode {
     let cwd = match std::env::current_dir() {
@@ -18,9 +19,9 @@ pub(crate) fn run(args: &[OsString]) -> ExitCode {
     }
     let code = troupe_patch::run_cli(
         args,
-        &mut std::io::stdin().lock(),
-        &mut std::io::stdout().lock(),
-        &mut std::io::stderr().lock(),
+        &mut Patient(std::io::stdin().lock()),
+        &mut Patient(std::io::stdout().lock()),
+        &mut Patient(std::io::stderr().lock()),
         &cwd,
         journals.as_deref(),
     );

@@ -21,7 +21,7 @@ use troupe::{
     list_sessions,
 };
 use troupe_exec::{
-    Asked, ExecEnd, GoingOn, HumanEvents, HumanOptions, JsonEvents, Output, Signals, Sink,
+    Asked, ExecEnd, GoingOn, HumanEvents, HumanOptions, JsonEvents, Output, Patient, Signals, Sink,
     StandardInput, Task, clean, signalled,
 };
 use troupe_types::{
@@ -338,7 +338,7 @@ async fn drive(
     let mut session = Live { conversation, events: conversation.events() };
     let no_thread = |error| CliError::internal(format!("no thread for the output: {error}"));
     if args.is_json() {
-        let sink = Sink::new(std::io::stdout()).map_err(no_thread)?;
+        let sink = Sink::new(Patient(std::io::stdout())).map_err(no_thread)?;
         let output = Output::Json(JsonEvents::new(args.experimental_json));
         return Ok(troupe_exec::drive(&mut session, task.clone(), output, sink, signals).await);
     }
@@ -354,7 +354,7 @@ async fn drive(
         &header_lines(header, conversation),
         &prompt.collect::<String>(),
     );
-    let mut sink = Sink::new(stderr).map_err(no_thread)?;
+    let mut sink = Sink::new(Patient(stderr)).map_err(no_thread)?;
     sink.push(&text);
     let output = Output::Human(Box::new(human));
     let task = task.clone();
@@ -362,7 +362,7 @@ async fn drive(
     // A person has read it already; a pipe gets just the answer.
     let watched = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
     if let (Some(message), 0, false) = (&end.last_message, end.code, watched) {
-        let mut sink = Sink::new(std::io::stdout()).map_err(no_thread)?;
+        let mut sink = Sink::new(Patient(std::io::stdout())).map_err(no_thread)?;
         let terminal = std::io::stdout().is_terminal();
         let message = message.trim_end();
         sink.push(&if terminal { clean(message) } else { message.to_owned() });
