@@ -16,11 +16,14 @@ use std::{io, mem::MaybeUninit};
 const OWNER: libc::mode_t = 0o700;
 /// The least stack that the first thread can do its work with, in bytes.
 const LEAST_STACK: libc::rlim_t = 4 << 20;
+/// Signals that ask a process to end.
+const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// Puts signals and the mask of new files in order. For the beginning of `main`, before there are other
-/// threads.
+/// threads. INT, TERM and HUP wait until [`let_signals_in`]: a program that handles them is not killed
+/// by one that comes before its handlers.
 pub fn put_in_order() {
-    signals();
+    signals(&ENDING);
     // SAFETY: sets and gives back an integer of this process.
     unsafe {
         let mask = libc::umask(0o077);
@@ -28,17 +31,38 @@ pub fn put_in_order() {
     }
 }
 
-/// Signals as processes of ours need them: none blocked; ends of children are told; a file that grows
-/// past its limit is an error of that write, not the end of the process.
-pub(crate) fn signals() {
-    // SAFETY: the set is initialised before it is used; only dispositions of this process change, to
-    // ones that run no code.
+/// Signals as processes of ours need them: no others blocked than these; ends of children are told; a
+/// file that grows past its limit is an error of that write, not the end of the process.
+pub(crate) fn signals(blocked: &[i32]) {
+    let blocked = set_of(blocked);
+    // SAFETY: the set is initialised; only dispositions of this process change, to ones that run no
+    // code.
     unsafe {
-        let mut none = MaybeUninit::uninit();
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut());
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Lets INT, TERM and HUP in, on this thread and those that it starts: what has come since
+/// [`put_in_order`] is handled now, or ends the process if nothing handles it.
+pub fn let_signals_in() {
+    let ending = set_of(&ENDING);
+    // SAFETY: the set is initialised; only the mask of this thread changes.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const ending, std::ptr::null_mut());
+    }
+}
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: `sigemptyset` initialises the set before anything else uses it.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        set.assume_init()
     }
 }
 

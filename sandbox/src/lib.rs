@@ -39,7 +39,7 @@ pub use enforcement::Enforcement;
 pub use environment::{Credentials, EnvInherit, EnvPolicy, child_env, which_shell};
 pub use exit::{Exit, LaunchError};
 #[cfg(unix)]
-pub use inherited::{is_ignored, put_in_order, with_enough_stack};
+pub use inherited::{is_ignored, let_signals_in, put_in_order, with_enough_stack};
 #[cfg(target_os = "linux")]
 pub use linux::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 #[cfg(target_os = "macos")]
@@ -58,6 +58,10 @@ pub use windows::{Launcher, enforcement, launcher_main, raise_fd_limit, run_unde
 /// Nothing of the kind is inherited here.
 #[cfg(not(unix))]
 pub fn put_in_order() {}
+
+/// Signals are not held back here.
+#[cfg(not(unix))]
+pub fn let_signals_in() {}
 
 /// Does the work of `main`.
 #[cfg(not(unix))]

@@ -29,6 +29,7 @@ fn program() -> ExitCode {
     let mut words = std::env::args_os();
     let own = words.next().unwrap_or_default();
     if Path::new(&own).file_stem().is_some_and(|name| name == "apply_patch") {
+        troupe_sandbox::let_signals_in();
         return commands::apply_patch::run(&words.collect::<Vec<OsString>>());
     }
     panics::install();
@@ -50,6 +51,10 @@ fn program() -> ExitCode {
 }
 
 fn run(cli: Cli, input: &StandardInput) -> CliResult {
+    // `exec` lets them in once it listens; the others do nothing about them.
+    if !matches!(cli.command, Command::Exec(_)) {
+        troupe_sandbox::let_signals_in();
+    }
     let before = cli.config;
     match cli.command {
         Command::Exec(mut args) => {

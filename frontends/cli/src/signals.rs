@@ -1,6 +1,8 @@
 //! INT, TERM and HUP, as a value that can be waited for. The third one ends the process at once,
 //! whatever it does. An INT or a HUP that is ignored when the program starts stays ignored: that is how
 //! `nohup` and `command &` in a script keep a program running.
+//!
+//! `main` holds them back until somebody listens, so that none kills the process before that.
 
 use tokio::sync::watch;
 use troupe_exec::Signals;
@@ -23,6 +25,7 @@ pub(crate) fn listen() -> watch::Receiver<Option<Signals>> {
             }
         }));
     }
+    troupe_sandbox::let_signals_in();
     receiver
 }
 

@@ -31,7 +31,7 @@ pub fn launcher_main() -> ! {
 fn serve(soft_files: Option<u64>) -> std::io::Result<()> {
     let _named = sys::name(c"troupe-launcher");
     // Whatever the host inherited, or opened without care: commands and their ends depend on these.
-    inherited::signals();
+    inherited::signals(&[]);
     sys::close_others(std::iter::empty(), 3)?;
     sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1)?;
     // What is typed at the host's terminal (Ctrl-C) concerns the host.

@@ -161,6 +161,70 @@ fn an_early_error_is_not_held_up_where_nobody_writes() {
     assert!(finished.took < Duration::from_secs(4), "{:?}", finished.took);
 }
 
+#[test]
+#[cfg(unix)]
+fn streams_that_do_not_block_lose_nothing() {
+    // As ssh, Node or a shell after such a program leaves its pipes.
+    let reads = "pipe(R, W); use Fcntl; fcntl(R, F_SETFL, O_NONBLOCK); if (fork()) { close R; \
+                 syswrite W, substr($ARGV[0], 0, 9); select(undef, undef, undef, 0.2); \
+                 syswrite W, substr(shift @ARGV, 9); close W; wait; exit($? >> 8) } \
+                 close W; shift @ARGV; open(STDIN, '<&', R); exec @ARGV";
+    let perl = |stage: &Stage, text: &str, arguments: &[&str]| {
+        let run = stage.troupe(arguments);
+        run.behind("perl", ["-e", reads, text])
+    };
+    let (server, stage) = answering();
+    for arguments in [&["exec", "--stdin", "go"][..], &["exec", "--json", "go"]] {
+        perl(&stage, "some text in two writes", arguments).run().assert_success();
+        assert_eq!(asked(&server), "go\n\n<stdin>\nsome text in two writes\n</stdin>");
+    }
+    perl(&stage, "a prompt in two writes", &["exec", "-"]).run().assert_success();
+    assert_eq!(asked(&server), "a prompt in two writes");
+    let patch = "*** Begin Patch\n*** Add File: new\n+text\n*** End Patch\n";
+    perl(&stage, patch, &["apply-patch"]).run().assert_success();
+    assert_eq!(stage.read("new"), "text\n");
+}
+
+#[test]
+#[cfg(unix)]
+fn output_that_does_not_block_comes_whole() {
+    let long = "many words ".repeat(60_000);
+    let server = ModelServer::start(Script::always(say(long.as_str())));
+    let stage = Stage::new().with_model(&server);
+    // Reads late: more than a pipe holds has to wait.
+    let code = "pipe(R, W); use Fcntl; fcntl(W, F_SETFL, O_NONBLOCK); if (fork()) { close W; \
+                select(undef, undef, undef, 0.5); print while <R>; wait; exit($? >> 8) } \
+                close R; open(STDOUT, '>&', W); exec @ARGV";
+    let finished = stage.troupe(["exec", "go"]).behind("perl", ["-e", code]).run();
+    finished.assert_success();
+    assert_eq!(finished.stdout().trim(), long.trim());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_before_the_handlers_ends_a_run_like_a_later_one() {
+    let (server, stage) = answering();
+    // A blocked signal that has come waits for the program that is executed.
+    let code = "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM, SIGINT, SIGHUP)); \
+                kill shift(@ARGV), $$; exec @ARGV";
+    for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        for arguments in [&["exec", "--json", "-"][..], &["exec", "--json", "--no-such-option"]] {
+            let run = stage.troupe(arguments).behind("perl", ["-MPOSIX", "-e", code, signal]);
+            let script = "head -c 2000000 /dev/zero | \"$@\"; echo \"${PIPESTATUS[*]}\" > codes";
+            let finished = run.through_shell(script).run();
+            let codes = stage.read("codes");
+            let usage = arguments.contains(&"--no-such-option");
+            let code = if usage { 2 } else { 128 + number };
+            assert_eq!(codes.trim(), format!("0 {code}"), "{signal}: {}", finished.stderr());
+            assert_eq!(finished.json_lines().last().unwrap()["type"], "turn.failed", "{signal}");
+        }
+        // What handles none is ended by it.
+        let run = stage.troupe(["docs"]).behind("perl", ["-MPOSIX", "-e", code, signal]).run();
+        assert_eq!((run.code(), run.stdout()), (None, String::new()), "{signal}");
+    }
+    assert!(server.requests().is_empty());
+}
+
 // ---- a session goes on
 
 /// Runs that were ended while the model was asked, and how.
