@@ -14,6 +14,7 @@ use std::{
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
+use troupe_types::NotWritten;
 
 /// Paths that are looked at, of the last lines of an output.
 const MOST_PATHS: usize = 40;
@@ -43,6 +44,9 @@ const READ_ONLY: [&str; 2] = ["read-only file system", "erofs"];
 /// What is said of it where no file may be written at all.
 const NOTHING_WRITTEN: &str = "the sandbox mode is read-only, so commands may write nowhere; the \
      user allows the working directory with sandbox_mode = \"workspace-write\"";
+/// What the user can do about a file that is outside, as a sentence without a full stop.
+pub const FURTHER_FOLDERS: &str = "The user allows a further folder with --add-dir DIR or \
+     sandbox_workspace_write.writable_roots = [\"DIR\"]";
 /// How they say that there is no network.
 const NO_NETWORK: [&str; 5] = [
     "could not resolve host",
@@ -79,6 +83,8 @@ const RUNS: [&str; 19] = [
 enum Refusal {
     /// No file may be written at all.
     ReadOnly,
+    /// It is outside the folders that may be written to, as a sentence.
+    Outside(String),
     /// Another reason, as a sentence.
     Told(String),
 }
@@ -88,8 +94,8 @@ enum Refusal {
 pub struct AfterRun {
     /// Sentences without a full stop, for the model.
     pub sentences: Vec<String>,
-    /// It was to write a file, which no command may in its mode.
-    pub read_only: bool,
+    /// Why it could not write a file, where the sandbox kept it from that.
+    pub not_written: Option<NotWritten>,
 }
 
 /// What is known of a command's surroundings from before it ran.
@@ -110,27 +116,22 @@ impl Aftermath {
     /// What there is to say. Reads folders.
     #[must_use]
     pub fn remarks(&self, exit_code: Option<i32>, output: &str) -> AfterRun {
-        let mut read_only = false;
-        let sentences = self.say(exit_code, output, &mut read_only);
-        AfterRun { sentences, read_only }
-    }
-
-    fn say(&self, exit_code: Option<i32>, output: &str, read_only: &mut bool) -> Vec<String> {
-        let mut said = Vec::new();
+        let mut said = AfterRun::default();
         if exit_code.is_some_and(|code| code != 0) {
-            said.extend(self.refusals(output, read_only));
+            said = self.refusals(output);
             if exit_code == Some(BAD_CALL) {
-                said.push("the sandbox refused a system call".to_owned());
+                said.sentences.push("the sandbox refused a system call".to_owned());
             }
         }
-        said.extend(self.made());
+        said.sentences.extend(self.made());
         said
     }
 
-    fn refusals(&self, output: &str, read_only: &mut bool) -> Vec<String> {
+    fn refusals(&self, output: &str) -> AfterRun {
+        let mut not_written = None;
         let mut said = BTreeSet::new();
         let mut looked = 0;
-        for line in output.lines().rev() {
+        'lines: for line in output.lines().rev() {
             let lower = line.to_ascii_lowercase();
             if !self.profile.network
                 && !self.profile.proxied
@@ -143,19 +144,23 @@ impl Aftermath {
             }
             if self.is_read_only() && READ_ONLY.iter().any(|phrase| lower.contains(phrase)) {
                 // Whatever it names, no file may be written.
-                *read_only = true;
+                not_written = Some(NotWritten::ReadOnly);
                 said.insert(NOTHING_WRITTEN.to_owned());
                 continue;
             }
             for path in paths(line, &self.cwd).chain(not_made(line, &self.cwd)) {
                 looked += 1;
                 if looked > MOST_PATHS {
-                    return said.into_iter().collect();
+                    break 'lines;
                 }
                 match self.why_refused(&path) {
                     Some(Refusal::ReadOnly) => {
-                        *read_only = true;
+                        not_written = Some(NotWritten::ReadOnly);
                         said.insert(NOTHING_WRITTEN.to_owned());
+                    }
+                    Some(Refusal::Outside(text)) => {
+                        not_written = not_written.or(Some(NotWritten::Outside));
+                        said.insert(text);
                     }
                     Some(Refusal::Told(text)) => drop(said.insert(text)),
                     None => {}
@@ -165,7 +170,11 @@ impl Aftermath {
                 break;
             }
         }
-        said.into_iter().collect()
+        let mut sentences: Vec<String> = said.into_iter().collect();
+        if not_written == Some(NotWritten::Outside) {
+            sentences.push(FURTHER_FOLDERS.to_owned());
+        }
+        AfterRun { sentences, not_written }
     }
 
     /// Whether there is no folder that commands may write to.
@@ -186,7 +195,7 @@ impl Aftermath {
         let Some(root) = profile.roots.iter().rev().find(|root| real.starts_with(&root.path))
         else {
             let told = format!("{shown} is outside the folders that commands may write to");
-            let why = if self.is_read_only() { Refusal::ReadOnly } else { Refusal::Told(told) };
+            let why = if self.is_read_only() { Refusal::ReadOnly } else { Refusal::Outside(told) };
             return may_write(&real).then_some(why);
         };
         // Where the rules of Landlock hold alone, there is none for the folder itself.
@@ -399,7 +408,7 @@ fn may_write(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{AfterRun, Aftermath, settings_that_run};
+    use super::{AfterRun, Aftermath, FURTHER_FOLDERS, NotWritten, settings_that_run};
     use crate::{
         DenyRead, Surveyor,
         profile::{Profile, Root},
@@ -438,7 +447,7 @@ mod tests {
         ] {
             let after = aftermath.remarks(Some(1), output);
             let said = after.sentences;
-            assert!(after.read_only, "{output}");
+            assert_eq!(after.not_written, Some(NotWritten::ReadOnly), "{output}");
             assert_eq!(said.len(), 1, "{output}: {said:?}");
             assert!(said[0].contains("the sandbox mode is read-only"), "{said:?}");
         }
@@ -518,7 +527,10 @@ mod tests {
             say(&format!("touch: cannot touch '{}': Read-only file system", outside.display()));
         assert_eq!(
             said,
-            [format!("{} is outside the folders that commands may write to", outside.display())]
+            [
+                format!("{} is outside the folders that commands may write to", outside.display()),
+                FURTHER_FOLDERS.to_owned()
+            ]
         );
         assert!(say("error: open(\".git/config\"): EROFS")[0].contains("is protected"));
         let keys = base.join("keys/id");

@@ -32,7 +32,7 @@ mod terminal;
 #[cfg(windows)]
 mod windows;
 
-pub use aftermath::{AfterRun, Aftermath};
+pub use aftermath::{AfterRun, Aftermath, FURTHER_FOLDERS};
 pub use check::{Unusable, check};
 pub use deny::DenyRead;
 pub use enforcement::Enforcement;

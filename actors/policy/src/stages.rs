@@ -8,7 +8,7 @@ use crate::{
 use std::path::{Component, Path, PathBuf};
 use troupe_messages::{Question, Verdict};
 use troupe_shell::{Class, Context, Judgement, Kind, Part, classify_argv};
-use troupe_types::{ApprovalAsk, ApprovalPolicy, SandboxMode};
+use troupe_types::{ApprovalAsk, ApprovalPolicy, NotWritten, SandboxMode};
 
 /// The pipeline makes another question of it first.
 const UNREAD: &str = "what is typed was not looked at";
@@ -278,9 +278,15 @@ fn short(text: &str) -> String {
 
 fn patch(paths: &[PathBuf], case: &Case, known: &Known) -> Result<Verdict, String> {
     let deny = troupe_sandbox::deny_read(&case.sandbox).map_err(|error| error.to_string())?;
-    let kept = |path: &&PathBuf| !is_writable(path, case) || deny.refuses(&real(path));
-    let outside: Vec<String> =
-        paths.iter().filter(kept).map(|path| path.display().to_string()).collect();
+    let reach = |path: &PathBuf| match reach(path, case) {
+        Reach::Writable if deny.refuses(&real(path)) => Reach::Kept,
+        reach => reach,
+    };
+    let shown = |kept: &[Reach]| -> Vec<String> {
+        let paths = paths.iter().filter(|path| kept.contains(&reach(path)));
+        paths.map(|path| path.display().to_string()).collect()
+    };
+    let outside = shown(&[Reach::Outside, Reach::Kept]);
     let ask = |paths: &[String], reason: &str| {
         Verdict::Ask(ApprovalAsk {
             action: format!("change {}", paths.join(", ")),
@@ -306,24 +312,44 @@ fn patch(paths: &[PathBuf], case: &Case, known: &Known) -> Result<Verdict, Strin
         return Ok(ask(&outside, "outside what the sandbox lets be written"));
     }
     let paths = outside.join(", ");
-    Ok(Verdict::Deny(match case.sandbox.mode {
-        SandboxMode::ReadOnly => format!(
+    if case.sandbox.mode == SandboxMode::ReadOnly {
+        let reason = format!(
             "refused: {paths} cannot be written, because the sandbox mode is read-only and nobody \
              can be asked. The user allows changes with sandbox_mode = \"workspace-write\""
-        ),
-        _ => format!(
-            "refused: writing {paths} is outside what the sandbox allows, and nobody can be asked"
-        ),
-    }))
+        );
+        return Ok(Verdict::DenyWrite { why: NotWritten::ReadOnly, reason });
+    }
+    let beyond = shown(&[Reach::Outside]);
+    if beyond.is_empty() {
+        return Ok(Verdict::Deny(format!(
+            "refused: {paths} cannot be written, because the sandbox protects it in every folder, \
+             and nobody can be asked"
+        )));
+    }
+    let reason = format!(
+        "refused: {} cannot be written, because the sandbox allows the working directory and \
+         further writable folders only, and nobody can be asked. {}",
+        beyond.join(", "),
+        troupe_sandbox::FURTHER_FOLDERS
+    );
+    Ok(Verdict::DenyWrite { why: NotWritten::Outside, reason })
 }
 
-/// Whether the sandbox would let a command write this file. Links are followed as far as the path
-/// exists, so that one cannot lead out.
-fn is_writable(path: &Path, case: &Case) -> bool {
+/// Whether the sandbox would let a command write a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Writable,
+    /// It is in a folder that may be written to, and is protected there.
+    Kept,
+    Outside,
+}
+
+/// Links are followed as far as the path exists, so that one cannot lead out.
+fn reach(path: &Path, case: &Case) -> Reach {
     let (sandbox, cwd) = (&case.sandbox, &case.cwd);
     match sandbox.mode {
-        SandboxMode::DangerFullAccess => return true,
-        SandboxMode::ReadOnly => return false,
+        SandboxMode::DangerFullAccess => return Reach::Writable,
+        SandboxMode::ReadOnly => return Reach::Outside,
         SandboxMode::WorkspaceWrite => {}
     }
     let mut roots = vec![cwd.to_owned()];
@@ -338,13 +364,18 @@ fn is_writable(path: &Path, case: &Case) -> bool {
         roots.push(dir);
     }
     let target = real(path);
-    roots.iter().any(|root| match target.strip_prefix(real(root)) {
-        Ok(below) => !below.components().any(|part| {
-            matches!(part, Component::Normal(name)
-                if troupe_sandbox::is_protected_name(&name.to_string_lossy()))
-        }),
-        Err(_) => false,
-    })
+    let protected = |part: Component<'_>| {
+        matches!(part, Component::Normal(name)
+            if troupe_sandbox::is_protected_name(&name.to_string_lossy()))
+    };
+    let mut reach = Reach::Outside;
+    for below in roots.iter().filter_map(|root| target.strip_prefix(real(root)).ok()) {
+        if !below.components().any(protected) {
+            return Reach::Writable;
+        }
+        reach = Reach::Kept;
+    }
+    reach
 }
 
 /// The path with the links of its existing part resolved and `..` taken out of the rest.

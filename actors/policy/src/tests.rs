@@ -42,7 +42,7 @@ fn say(verdict: &Verdict) -> &'static str {
         Verdict::Allow => "allow",
         Verdict::AllowOutside => "outside",
         Verdict::Ask(_) => "ask",
-        Verdict::Deny(_) => "deny",
+        Verdict::Deny(_) | Verdict::DenyWrite { .. } => "deny",
     }
 }
 

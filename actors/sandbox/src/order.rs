@@ -137,8 +137,8 @@ pub(crate) async fn launch(
 fn remarks(args: &Args, order: &LaunchOrder, profile: Profile, deny: DenyRead) -> Remarks {
     let aftermath = Aftermath::new(profile, &order.cwd, &args.surveyor, deny);
     Arc::new(move |code, output| {
-        let AfterRun { sentences, read_only } = aftermath.remarks(code, output);
-        Remarked { sentences, read_only }
+        let AfterRun { sentences, not_written } = aftermath.remarks(code, output);
+        Remarked { sentences, not_written }
     })
 }
 

@@ -190,20 +190,20 @@ impl Held {
         tokens: Option<usize>,
     ) -> CommandResult {
         let ended = self.ended.is_some();
-        let (mut sandbox, mut read_only) = (Vec::new(), false);
+        let (mut sandbox, mut not_written) = (Vec::new(), None);
         if ended {
             sandbox = self.reading.notes();
             let (aftermath, code) = (self.aftermath.clone(), self.end().exit_code());
             let said = finish::remarks(aftermath, code, self.reading.output()).await;
             sandbox.extend(said.sentences);
-            read_only = said.read_only;
+            not_written = said.not_written;
         }
         let output = self.reading.output().printed(finish::tokens(&self.work.args.settings));
         CommandResult {
             kept: self.reading.kept(ended),
             strays: self.strays,
             sandbox,
-            read_only,
+            not_written,
             refused_hosts: self.refused.clone(),
             most_tokens: tokens,
             ..CommandResult::new(end, finish::millis(wall), output)

@@ -238,6 +238,11 @@ impl ToolExec {
                 let finished = self.failed(ErrorClass::Denied, reason.clone());
                 self.finish(finished, cx);
             }
+            Verdict::DenyWrite { why, reason } => {
+                let outcome = Outcome::failed(ErrorClass::Denied, reason.clone());
+                let finished = self.finished(outcome, CallResult::NotWritten { why: *why });
+                self.finish(finished, cx);
+            }
         }
     }
 

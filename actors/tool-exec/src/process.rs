@@ -51,18 +51,18 @@ impl Work {
         }
         let left = kill();
         self.wind_up(end, &mut reading).await;
-        let (mut sandbox, mut read_only) = (reading.notes(), false);
+        let (mut sandbox, mut not_written) = (reading.notes(), None);
         if ended_itself {
             let said = finish::remarks(aftermath, end.exit_code(), reading.output()).await;
             sandbox.extend(said.sentences);
-            read_only = said.read_only;
+            not_written = said.not_written;
         }
         let output = reading.output().printed(finish::tokens(&self.args.settings));
         self.finished(CommandResult {
             kept: reading.kept(true),
             strays: if ended_itself { left } else { 0 },
             sandbox,
-            read_only,
+            not_written,
             ..CommandResult::new(end, finish::millis(wall), output)
         })
     }

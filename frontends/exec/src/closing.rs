@@ -3,7 +3,7 @@
 
 use crate::text::script;
 use std::collections::BTreeMap;
-use troupe_types::{CallDetail, CallFinished, CallId, CommandEnd, ErrorClass, Outcome, Record};
+use troupe_types::{CallDetail, CallFinished, CallId, CommandEnd, NotWritten, Record};
 
 /// How a session is taken up again from a shell.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,10 +15,8 @@ pub struct GoingOn {
 /// Gathers the facts of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Closing {
-    /// Nothing may be written in this run.
-    read_only: bool,
-    /// Something was to be written, and that was refused.
-    refused: bool,
+    /// Why something that was to be written was refused; what a mode refuses goes first.
+    refused: Option<NotWritten>,
     /// Something was written all the same.
     changed: bool,
     /// Processes in the background: their numbers and commands.
@@ -26,10 +24,6 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    pub(crate) fn new(read_only: bool) -> Self {
-        Self { read_only, ..Self::default() }
-    }
-
     /// Takes one more record.
     pub(crate) fn on(&mut self, record: &Record) {
         match record {
@@ -40,12 +34,9 @@ impl Closing {
     }
 
     fn on_call(&mut self, body: &CallFinished) {
-        let denied =
-            matches!(&body.outcome, Outcome::Failed(why) if why.class == ErrorClass::Denied);
         let command = body.result.command();
-        self.refused |= command.is_some_and(|result| result.read_only);
+        self.refused = self.refused.max(body.result.not_written());
         match &body.detail {
-            Some(CallDetail::Patch { .. }) if denied => self.refused = true,
             Some(CallDetail::Patch { .. }) if body.outcome.is_completed() => self.changed = true,
             Some(CallDetail::Command { argv, outside, .. }) => {
                 // Nobody knows what it did there.
@@ -68,16 +59,26 @@ impl Closing {
                 format!("background process {process} `{first}` is ended now, with the run")
             })
             .collect();
-        if self.read_only && self.refused {
-            let what =
-                if self.changed { "not everything was changed" } else { "nothing was changed" };
-            remarks.push(format!(
+        remarks.extend(self.refused.map(|why| self.not_written(why)));
+        remarks
+    }
+
+    fn not_written(&self, why: NotWritten) -> String {
+        let what = if self.changed { "not everything was changed" } else { "nothing was changed" };
+        match why {
+            NotWritten::ReadOnly => format!(
                 "{what}: the sandbox mode is read-only, so what was to be written was refused. To \
                  allow changes in the working directory: troupe exec -s workspace-write, or \
                  sandbox_mode = \"workspace-write\" in the configuration"
-            ));
+            ),
+            // Commands may have changed other files, and nobody knows which.
+            NotWritten::Outside => {
+                "not everything was written: a file outside the working directory \
+                 was refused. To allow its folder: troupe exec --add-dir DIR, or \
+                 sandbox_workspace_write.writable_roots = [\"DIR\"] in the configuration"
+                    .to_owned()
+            }
         }
-        remarks
     }
 }
 

@@ -42,8 +42,6 @@ pub struct Task {
     pub output_schema: Option<serde_json::Value>,
     /// What the session has left to do.
     pub work: Work,
-    /// Whether commands and patches may write nowhere.
-    pub read_only: bool,
     /// How the session is taken up again.
     pub going_on: GoingOn,
     /// Whether somebody wants the last message.
@@ -98,7 +96,7 @@ pub async fn drive<S: Session>(
         last_message: None,
         summaries: HashSet::new(),
         keep_last_message: task.keep_last_message,
-        closing: Closing::new(task.read_only),
+        closing: Closing::default(),
         going_on: GoingOn::default(),
         pulse: Pulse::new(),
     };

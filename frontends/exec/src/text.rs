@@ -26,7 +26,7 @@ pub(crate) fn given(finished: &CallFinished) -> String {
         CallResult::Content { content } => {
             content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
         }
-        CallResult::Nothing => String::new(),
+        CallResult::Nothing | CallResult::NotWritten { .. } => String::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ToolMessage;
 use std::path::PathBuf;
 use troupe_kit::Mailbox;
-use troupe_types::{ApprovalAsk, ApprovalPolicy, CallId, SandboxSettings};
+use troupe_types::{ApprovalAsk, ApprovalPolicy, CallId, NotWritten, SandboxSettings};
 
 /// What policy is told. It decides and changes nothing, so a question may be given again.
 #[derive(Debug)]
@@ -81,4 +81,11 @@ pub enum Verdict {
     Ask(ApprovalAsk),
     /// Do not do it; the model is told why.
     Deny(String),
+    /// Do not do it, because of the files that it is to write.
+    DenyWrite {
+        /// The kind of reason.
+        why: NotWritten,
+        /// What the model is told.
+        reason: String,
+    },
 }

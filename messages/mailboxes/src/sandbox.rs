@@ -10,7 +10,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use troupe_kit::Mailbox;
-use troupe_types::{CallId, ErrorClass, SandboxSettings};
+use troupe_types::{CallId, ErrorClass, NotWritten, SandboxSettings};
 
 /// What sandbox is told.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ pub type Remarks = Arc<dyn Fn(Option<i32>, &str) -> Remarked + Send + Sync>;
 pub struct Remarked {
     /// Sentences without a full stop.
     pub sentences: Vec<String>,
-    /// It was to write a file, which no command may in the session's mode.
-    pub read_only: bool,
+    /// Why it could not write a file, where the sandbox kept it from that.
+    pub not_written: Option<NotWritten>,
 }
 
 /// A process on its way to the tool exec; taken once. Nobody who does not take it leaves it

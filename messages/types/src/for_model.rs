@@ -27,7 +27,9 @@ impl CallFinished {
                 vec![Content::Text { text }]
             }
             (CallResult::Command(result), _) => vec![Content::text(result.for_model())],
-            (CallResult::Nothing, outcome) => vec![Content::text(outcome_text(outcome))],
+            (CallResult::Nothing | CallResult::NotWritten { .. }, outcome) => {
+                vec![Content::text(outcome_text(outcome))]
+            }
         }
     }
 }

@@ -42,7 +42,7 @@ pub use record::{
     RetryCause, SandboxWeaker, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished,
     TurnStarted, TurnWorked,
 };
-pub use result::{CallResult, CommandEnd, CommandResult, Kept, Printed, RefusedHost};
+pub use result::{CallResult, CommandEnd, CommandResult, Kept, NotWritten, Printed, RefusedHost};
 pub use settings::{
     CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
 };

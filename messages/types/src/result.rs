@@ -2,7 +2,7 @@
 //! [`CallFinished::for_model`](crate::CallFinished::for_model), those for people and for programs
 //! are the front ends'.
 
-use crate::{Content, item::is_false};
+use crate::Content;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -20,6 +20,21 @@ pub enum CallResult {
     },
     /// A command ran, or was read again.
     Command(Box<CommandResult>),
+    /// It was to write files, and was refused.
+    NotWritten {
+        /// Why.
+        why: NotWritten,
+    },
+}
+
+/// Why a file could not be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotWritten {
+    /// It is outside the folders that the session may write to.
+    Outside,
+    /// The session's mode is read-only.
+    ReadOnly,
 }
 
 impl CallResult {
@@ -33,6 +48,16 @@ impl CallResult {
     pub fn command(&self) -> Option<&CommandResult> {
         match self {
             Self::Command(result) => Some(result),
+            Self::Nothing | Self::Content { .. } | Self::NotWritten { .. } => None,
+        }
+    }
+
+    /// Why the call could not write a file, where it could not.
+    #[must_use]
+    pub fn not_written(&self) -> Option<NotWritten> {
+        match self {
+            Self::Command(result) => result.not_written,
+            Self::NotWritten { why } => Some(*why),
             Self::Nothing | Self::Content { .. } => None,
         }
     }
@@ -60,9 +85,9 @@ pub struct CommandResult {
     /// Each is a sentence without a full stop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sandbox: Vec<String>,
-    /// It was to write a file, which no command may in the session's mode.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub read_only: bool,
+    /// Why the sandbox kept it from writing a file, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_written: Option<NotWritten>,
     /// Hosts that it was refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused_hosts: Vec<RefusedHost>,
@@ -83,7 +108,7 @@ impl CommandResult {
             kept: None,
             strays: 0,
             sandbox: Vec::new(),
-            read_only: false,
+            not_written: None,
             refused_hosts: Vec::new(),
             most_tokens: None,
         }

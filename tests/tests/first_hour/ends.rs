@@ -379,6 +379,58 @@ fn a_command_that_could_not_write_is_told_like_a_patch() {
 
 #[test]
 #[cfg(target_os = "linux")]
+fn a_write_outside_the_folders_names_what_adds_one() {
+    let patch = |path: &str| {
+        let text = format!("*** Begin Patch\n*** Add File: {path}\n+new\n*** End Patch\n");
+        call("apply_patch", json!({ "input": text }))
+    };
+    let shell = |command: &str| call("shell", json!({ "command": command }));
+    let narrow = [
+        "-c",
+        "sandbox_workspace_write.exclude_slash_tmp=true",
+        "-c",
+        "sandbox_workspace_write.exclude_tmpdir_env_var=true",
+    ];
+    for (turn, told) in [
+        (patch("../elsewhere/new.txt"), true),
+        (patch("here.txt"), false),
+        // No folder that is added allows this.
+        (patch(".git/hooks/pre-commit"), false),
+        (shell("touch ../elsewhere/new.txt"), true),
+        (shell("touch here.txt"), false),
+        (shell("ls ../elsewhere; exit 1"), false),
+    ] {
+        let server = ModelServer::start(Script::new().turn(turn).turn(say("done")));
+        let stage = Stage::new().with_model(&server);
+        std::fs::create_dir(stage.root().join("elsewhere")).unwrap();
+        let run = |more: &[&str]| {
+            let first = ["exec", "-s", "workspace-write"];
+            stage.troupe(first.iter().chain(&narrow).chain(more)).run()
+        };
+        let finished = run(&["--json", "edit"]);
+        let remedies = ["--add-dir DIR", "sandbox_workspace_write.writable_roots"];
+        let names = |text: &str| remedies.iter().filter(|word| text.contains(*word)).count();
+        let expected = if told { 2 } else { 0 };
+        let (said, last) = errors(&finished);
+        assert_eq!(last, "turn.completed");
+        assert_eq!(names(&said.concat()), expected, "{said:?}");
+        let model = server.requests()[1].outputs()[0].1.clone();
+        assert_eq!(names(&model), expected, "{model}");
+        assert!(!finished.stderr().contains("-s workspace-write"), "{}", finished.stderr());
+        // The remedy works.
+        let added = run(&["--add-dir", "../elsewhere", "edit"]);
+        assert_eq!(names(&added.stderr()), 0, "{}", added.stderr());
+        assert_eq!(stage.root().join("elsewhere/new.txt").exists(), told);
+        if !told {
+            continue;
+        }
+        let people = run(&["edit"]).stderr();
+        assert_eq!(people.matches("troupe exec --add-dir DIR").count(), 1, "{people}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
 fn processes_that_end_with_the_run_are_named() {
     let server = ModelServer::start(
         Script::new()

@@ -212,7 +212,7 @@ async fn what_it_was_refused_is_told_with_the_next_answer() {
     let (mut process, mut running) = Puppet::new(0);
     running.aftermath = Some(std::sync::Arc::new(|code, output| Remarked {
         sentences: vec![format!("{code:?} after {output:?}")],
-        read_only: false,
+        not_written: None,
     }));
     let mut stage = launch(&json!({"cmd": "serve", "yield_time_ms": 250}), running).await;
     stage.left().await;

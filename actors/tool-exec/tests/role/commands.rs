@@ -167,7 +167,7 @@ async fn what_the_sandbox_says_is_no_output() {
     let (mut process, mut running) = Puppet::new(0);
     running.aftermath = Some(std::sync::Arc::new(|_, _| Remarked {
         sentences: vec!["/x is protected".to_owned()],
-        read_only: false,
+        not_written: None,
     }));
     let mut stage = launch(&json!({"command": "git commit"}), running).await;
     process.print(b"Exit code: 0\nOutput:\nSandbox: none of ours").await;

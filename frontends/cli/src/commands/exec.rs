@@ -25,7 +25,7 @@ use troupe_exec::{
     StandardInput, Task, clean, signalled,
 };
 use troupe_types::{
-    Content, Event, Failure, Op, OpId, Record, SandboxMode, SessionId, SessionSettings,
+    Content, Event, Failure, Op, OpId, Record, SessionId, SessionSettings,
 };
 use words::{Which, Words};
 
@@ -154,7 +154,6 @@ async fn prepare(
     let opening = opening.from_source(source.unwrap_or("exec"));
     let conversation = troupe.open(opening).await.map_err(open_failed)?;
     task.work = conversation.work();
-    task.read_only = header.settings.sandbox.mode == SandboxMode::ReadOnly;
     task.going_on = going_on(&args, conversation.id());
     Ok(Ready { args, loaded, header, troupe, conversation, task, temporary })
 }

@@ -60,7 +60,7 @@ fn check(args: &PolicyCheckArgs, config: &ConfigArgs) -> CliResult {
         (_, Some(_)) => exit_code(ErrorClass::Config),
         (Verdict::Allow | Verdict::AllowOutside, None) => 0,
         (Verdict::Ask(_), None) => ASK,
-        (Verdict::Deny(_), None) => exit_code(ErrorClass::Denied),
+        (Verdict::Deny(_) | Verdict::DenyWrite { .. }, None) => exit_code(ErrorClass::Denied),
     }))
 }
 
@@ -139,7 +139,7 @@ fn verdict(verdict: &Verdict) -> (&'static str, String) {
     match verdict {
         Verdict::Allow | Verdict::AllowOutside => ("allow", String::new()),
         Verdict::Ask(ask) => ("ask", ask.reason.clone()),
-        Verdict::Deny(why) => ("deny", why.clone()),
+        Verdict::Deny(reason) | Verdict::DenyWrite { reason, .. } => ("deny", reason.clone()),
     }
 }
 
@@ -149,7 +149,7 @@ fn place(report: &Report) -> Option<&'static str> {
         Verdict::AllowOutside => true,
         Verdict::Ask(ask) => ask.leaves_sandbox,
         Verdict::Allow => false,
-        Verdict::Deny(_) => return None,
+        Verdict::Deny(_) | Verdict::DenyWrite { .. } => return None,
     };
     Some(if outside { "outside" } else { "sandbox" })
 }

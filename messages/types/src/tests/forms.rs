@@ -87,8 +87,9 @@ fn every_detail_of_a_call() {
 #[test]
 fn every_result_of_a_call() {
     let mut all = command_results();
-    all.extend([CallResult::text("done"), CallResult::Nothing]);
-    insta::assert_snapshot!(holds_all!(all, CallResult: Nothing Content Command));
+    let not_written = CallResult::NotWritten { why: NotWritten::Outside };
+    all.extend([CallResult::text("done"), CallResult::Nothing, not_written]);
+    insta::assert_snapshot!(holds_all!(all, CallResult: Nothing Content Command NotWritten));
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn call_result() -> impl Strategy<Value = CallResult> {
         command,
         vec(content(), 0..3).prop_map(|content| CallResult::Content { content }),
         Just(CallResult::Nothing),
+        Just(CallResult::NotWritten { why: NotWritten::ReadOnly }),
     ]
 }
 

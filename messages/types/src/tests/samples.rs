@@ -173,7 +173,7 @@ pub(super) fn command_results() -> Vec<CallResult> {
         kept: Some(Kept::Whole { path: path() }),
         strays: 2,
         sandbox: vec!["the network is off for commands".into()],
-        read_only: true,
+        not_written: Some(NotWritten::ReadOnly),
         refused_hosts: vec![RefusedHost {
             host: "example.org".into(),
             port: 443,
