@@ -28,17 +28,27 @@ pub(crate) struct ConfigArgs {
     /// Use this profile of the configuration
     #[arg(short = 'p', long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Accepted for compatibility: troupe has none of Codex's features to switch on
+    #[arg(long, value_name = "FEATURE", hide = true)]
+    pub(crate) enable: Vec<String>,
+    /// Accepted for compatibility: troupe has none of Codex's features to switch off
+    #[arg(long, value_name = "FEATURE", hide = true)]
+    pub(crate) disable: Vec<String>,
 }
 
 impl ConfigArgs {
     /// What stands before the command, then what stands behind it.
     pub(crate) fn and(mut self, behind: Self) -> Self {
         self.overrides.extend(behind.overrides);
+        self.enable.extend(behind.enable);
+        self.disable.extend(behind.disable);
         Self {
             overrides: self.overrides,
             strict_config: self.strict_config || behind.strict_config,
             ignore_user_config: self.ignore_user_config || behind.ignore_user_config,
             profile: behind.profile.or(self.profile),
+            enable: self.enable,
+            disable: self.disable,
         }
     }
 }
@@ -223,12 +233,6 @@ pub(crate) struct ExecArgs {
     /// Accepted for compatibility, without effect
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) cyber_access_program: Option<CyberAccessArg>,
-    /// Accepted for compatibility: troupe has none of Codex's features to switch on
-    #[arg(long, value_name = "FEATURE")]
-    pub(crate) enable: Vec<String>,
-    /// Accepted for compatibility: troupe has none of Codex's features to switch off
-    #[arg(long, value_name = "FEATURE")]
-    pub(crate) disable: Vec<String>,
 }
 
 impl ExecArgs {

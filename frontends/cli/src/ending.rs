@@ -4,9 +4,8 @@
 use crate::{
     args::{Cli, Command},
     errors::CliError,
-    output, signals,
+    hints, output, signals,
 };
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::{process::ExitCode, time::Duration};
 use troupe_exec::{JsonEvents, StandardInput, signalled};
 
@@ -89,7 +88,7 @@ fn drain(input: &StandardInput, patience: Duration) {
 
 /// The command line cannot be used.
 pub(crate) fn refused(error: &clap::Error, input: &StandardInput) -> ExitCode {
-    let own = own_text(error);
+    let own = hints::own_text(error);
     match &own {
         Some(text) => output::error(text.trim_end()),
         None => drop(error.print()),
@@ -97,31 +96,4 @@ pub(crate) fn refused(error: &clap::Error, input: &StandardInput) -> ExitCode {
     let text = own.unwrap_or_else(|| error.to_string());
     Manner::of_words().last_line(text.trim_end(), false, input);
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-}
-
-/// What is said of a first word that is no command: it may be a task.
-fn own_text(error: &clap::Error) -> Option<String> {
-    if error.kind() != ErrorKind::InvalidSubcommand {
-        return None;
-    }
-    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
-        return None;
-    };
-    let hint = match word.as_str() {
-        "resume" => {
-            "to go on with a session: troupe exec resume --last \"…\" (or its id in place of --last)"
-                .to_owned()
-        }
-        "review" | "fork" => format!("to give the agent a task: troupe exec \"{word} …\""),
-        word if word.contains(char::is_whitespace) => {
-            format!("to have it done: troupe exec \"{}\"", word.replace(['"', '\n'], " ").trim())
-        }
-        // A name that is near in letters is what was meant.
-        _ if error.get(ContextKind::SuggestedSubcommand).is_some() => return None,
-        word => format!("to give the agent a task: troupe exec \"{word} …\""),
-    };
-    let short: String = word.chars().take(80).collect();
-    Some(format!(
-        "error: troupe has no command `{short}`\n\n  {hint}\n\nAll commands: troupe --help"
-    ))
 }

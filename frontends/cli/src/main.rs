@@ -5,6 +5,7 @@ mod bin_dir;
 mod commands;
 mod ending;
 mod errors;
+mod hints;
 mod output;
 mod panics;
 mod setup;

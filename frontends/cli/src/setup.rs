@@ -66,8 +66,20 @@ pub(crate) fn directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
     Ok(real)
 }
 
+/// Features of other programs are accepted for their sake, and it is told that they do nothing.
+fn features_without_effect(args: &ConfigArgs) {
+    for (flag, names) in [("--enable", &args.enable), ("--disable", &args.disable)] {
+        for name in names {
+            output::warning(&format!(
+                "{flag} {name}: troupe has no feature of this name, so it changes nothing"
+            ));
+        }
+    }
+}
+
 /// Reads the configuration and says what is odd about it.
 pub(crate) fn read(args: &ConfigArgs, cwd: &Path, flags: Vec<String>) -> Result<Loaded, CliError> {
+    features_without_effect(args);
     let mut options = LoadOptions::new(cwd);
     options.overrides.clone_from(&args.overrides);
     options.overrides.extend(flags);

@@ -480,14 +480,27 @@ fn words_that_are_commands_elsewhere_are_no_prompts() {
 #[test]
 fn a_task_without_its_command_is_told_the_command() {
     let stage = Stage::new();
-    for (word, hint) in [
-        ("fix it", "troupe exec \"fix it\""),
-        ("resume", "troupe exec resume --last"),
-        ("review", "troupe exec \"review …\""),
+    for (words, hint) in [
+        (&["fix it"][..], "troupe exec \"fix it\"\n"),
+        (&["resume"], "troupe exec resume --last"),
+        (&["review"], "troupe exec \"review …\""),
+        (&["--json", "fix it"], "troupe exec --json \"fix it\"\n"),
+        (&["-s", "workspace-write", "fix it"], "troupe exec -s workspace-write \"fix it\"\n"),
+        (&["-C", ".", "--", "fix it"], "troupe exec -C . -- \"fix it\"\n"),
+        (&["--json", "exec", "fix it"], "troupe exec --json \"fix it\"\n"),
+        (&["session", "list"], "did you mean: troupe sessions\n"),
+        (&["exce", "fix it"], "did you mean: troupe exec"),
     ] {
-        let finished = stage.troupe([word]).run();
+        let finished = stage.troupe(words).run();
         finished.assert_code(2);
         assert!(finished.stderr().contains(hint), "{}", finished.stderr());
+        assert!(!finished.stderr().contains("'e'"), "{}", finished.stderr());
+    }
+    // What `exec` does not take either, or what belongs to another command, is no task.
+    for words in [&["--no-such", "x"][..], &["--json", "sessions", "list"], &["sessions", "foo"]] {
+        let finished = stage.troupe(words).run();
+        finished.assert_code(2);
+        assert!(!finished.stderr().contains("troupe exec"), "{}", finished.stderr());
     }
 }
 
@@ -503,6 +516,18 @@ fn features_of_other_programs_are_warned_about() {
     }
     let list = stage.troupe(["sessions", "list", "--json"]).run();
     assert_eq!(list.json_lines()[0]["source"], "me");
+    let before = stage.troupe(["--enable", "this", "exec", "--enable", "that", "go"]).run();
+    before.assert_success();
+    let list = stage.troupe(["--disable=this", "sessions", "--enable=that", "list"]).run();
+    list.assert_success();
+    for (finished, flags) in
+        [(before, ["--enable this", "--enable that"]), (list, ["--disable this", "--enable that"])]
+    {
+        for flag in flags {
+            let warning = format!("warning: {flag}");
+            assert_eq!(finished.stderr().matches(&warning).count(), 1, "{}", finished.stderr());
+        }
+    }
 }
 
 #[test]

@@ -539,9 +539,6 @@ fn hints() {
         "diagnostics: hints",
         &[
             "an image is looked for in the working directory",
-            r#"not a command: ["--json", "fix it"]"#,
-            r#"not a command: ["-s", "workspace-write", "fix it"]"#,
-            r#"not a command: ["session", "list"]"#,
             "the network is off: sandbox -- git ls-remote https://example.com/x.git",
         ],
         rows,

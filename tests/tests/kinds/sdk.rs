@@ -279,7 +279,7 @@ fn options() {
             }));
         }
     }
-    table("sdk: options", &["--enable before exec"], rows);
+    table("sdk: options", &[], rows);
 }
 
 /// The SDK, installed once.

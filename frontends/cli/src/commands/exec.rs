@@ -85,13 +85,6 @@ fn toml_text(text: &str) -> String {
 
 /// What is accepted for other programs' sake is told where it does nothing.
 fn without_effect(args: &ExecArgs) {
-    for (flag, names) in [("--enable", &args.enable), ("--disable", &args.disable)] {
-        for name in names {
-            output::warning(&format!(
-                "{flag} {name}: troupe has no feature of this name, so it changes nothing"
-            ));
-        }
-    }
     if args.cyber_access_program.is_some() {
         output::warning("--cyber-access-program is accepted and not sent: it changes nothing");
     }
