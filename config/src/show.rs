@@ -181,7 +181,8 @@ Settings are read from these places; a later one wins:
 7. `-c key=value` (the value is TOML, else a string) and flags
 
 Relative paths in a file start from its folder, those of `-c` and of the environment from the working directory, those of
-other flags from the folder in which `troupe` is started. `~/` is your home.
+other flags from the folder in which `troupe` is started. An image (`-i`) that is not there is looked for in the working
+directory. `~/` is your home.
 
 `troupe config show` prints what you have set and where each value comes from, as TOML; `--all` adds what is built in. An
 unknown setting is a warning with what was probably meant, and an error under `--strict-config`. A setting that belongs to no

@@ -182,7 +182,8 @@ pub(crate) struct ExecArgs {
     /// The model
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Attach an image (may be given several times, or with commas)
+    /// Attach an image (may be given several times, or with commas); looked for here, then in DIR
+    /// of --cd
     #[arg(short, long = "image", value_name = "FILE", value_delimiter = ',', num_args = 1)]
     pub(crate) images: Vec<PathBuf>,
     /// Use a model server on this machine (Ollama, LM Studio, llama.cpp, vLLM)

@@ -7,8 +7,9 @@ use crate::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD as STANDARD};
 use std::{
+    fs::File,
     future::Future,
-    io::Read,
+    io::{ErrorKind, Read},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -225,20 +226,43 @@ fn text_of(incoming: &Incoming) -> Result<String, PromptError> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
-/// The images as content.
+/// The images as content. A path starts from the folder of this process, and where there is no such
+/// file, from the working directory.
 ///
 /// # Errors
 /// When one cannot be read, is too large, or is none.
-pub fn images(paths: &[PathBuf]) -> Result<Vec<Content>, PromptError> {
-    let image = |path: &PathBuf| match image_url(path) {
+pub fn images(paths: &[PathBuf], cwd: &Path) -> Result<Vec<Content>, PromptError> {
+    let image = |path: &PathBuf| match image_url(path, cwd) {
         Ok(url) => Ok(Content::Image { url }),
         Err(why) => Err(PromptError::Image { path: path.clone(), why }),
     };
     paths.iter().map(image).collect()
 }
 
-fn image_url(path: &Path) -> Result<String, String> {
-    let file = open_named(path).map_err(|error| error.to_string())?;
+/// Opens an image where it is first found.
+fn open_image(path: &Path, cwd: &Path) -> Result<File, String> {
+    let here = match open_named(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && path.is_relative() => error,
+        opened => return opened.map_err(|error| error.to_string()),
+    };
+    match open_named(&cwd.join(path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = std::env::current_dir().unwrap_or_default();
+            Err(match folder == cwd {
+                true => here.to_string(),
+                false => format!(
+                    "it is neither in {} nor in the working directory, {}",
+                    folder.display(),
+                    cwd.display()
+                ),
+            })
+        }
+        opened => opened.map_err(|error| error.to_string()),
+    }
+}
+
+fn image_url(path: &Path, cwd: &Path) -> Result<String, String> {
+    let file = open_image(path, cwd)?;
     let mut bytes = Vec::new();
     file.take(MAX_IMAGE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MAX_IMAGE {

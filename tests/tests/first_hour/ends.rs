@@ -225,6 +225,39 @@ fn a_signal_before_the_handlers_ends_a_run_like_a_later_one() {
     assert!(server.requests().is_empty());
 }
 
+#[test]
+fn an_image_is_looked_for_here_and_then_in_the_working_directory() {
+    let (server, stage) = answering();
+    let png = |last: u8| [b"\x89PNG\r\n\x1a\n".as_slice(), &[last]].concat();
+    stage.write("both.png", png(1));
+    stage.write("sub/both.png", png(2));
+    stage.write("sub/there.png", png(2));
+    let shown = |path: &str| {
+        let run = stage.troupe(["exec", "--json", "-C", "sub", "-i", path, "--", "go"]).run();
+        run.assert_success();
+        server.requests().last().unwrap().body.to_string()
+    };
+    // The last byte of the two, in base64.
+    let (here, there) = ("GgoB\"", "GgoC\"");
+    assert!(shown("both.png").contains(here));
+    assert!(shown("there.png").contains(there));
+    let nested = stage.work().join("sub/there.png");
+    assert!(shown(nested.to_str().unwrap()).contains(there));
+    let asked = server.requests().len();
+    let run = stage.troupe(["exec", "--json", "-C", "sub", "-i", "none.png", "--", "go"]).run();
+    run.assert_code(3);
+    let text = run.stderr();
+    let sub = stage.work().join("sub");
+    for place in [stage.work().display().to_string(), sub.display().to_string()] {
+        assert!(text.contains(&place), "{text}");
+    }
+    // What is there is not passed over for another one.
+    stage.write("text.png", "no image");
+    stage.write("sub/text.png", png(2));
+    stage.troupe(["exec", "-C", "sub", "-i", "text.png", "--", "go"]).run().assert_code(3);
+    assert_eq!(server.requests().len(), asked);
+}
+
 // ---- a session goes on
 
 /// Runs that were ended while the model was asked, and how.

@@ -537,10 +537,7 @@ fn hints() {
     }));
     table(
         "diagnostics: hints",
-        &[
-            "an image is looked for in the working directory",
-            "the network is off: sandbox -- git ls-remote https://example.com/x.git",
-        ],
+        &["the network is off: sandbox -- git ls-remote https://example.com/x.git"],
         rows,
     );
 }

@@ -24,9 +24,7 @@ use troupe_exec::{
     Asked, ExecEnd, GoingOn, HumanEvents, HumanOptions, JsonEvents, Output, Patient, Signals, Sink,
     StandardInput, Task, clean, signalled,
 };
-use troupe_types::{
-    Content, Event, Failure, Op, OpId, Record, SessionId, SessionSettings,
-};
+use troupe_types::{Content, Event, Failure, Op, OpId, Record, SessionId, SessionSettings};
 use words::{Which, Words};
 
 pub(crate) fn run(args: ExecArgs, config: &ConfigArgs, input: &StandardInput) -> CliResult {
@@ -132,7 +130,7 @@ async fn prepare(
         }
     };
     check_last_message(&args)?;
-    let mut task = read_task(&args, prompt.as_deref(), resume.is_some(), input).await?;
+    let mut task = read_task(&args, &cwd, prompt.as_deref(), resume.is_some(), input).await?;
     let temporary = args.ephemeral.then(|| temporary_sessions(&mut company)).transpose()?;
     company.environment.bin_dir = bin_dir::ensure(&loaded.places.state_dir);
     settings.cwd.clone_from(&cwd);
@@ -272,12 +270,13 @@ fn tell_of_another_folder(sessions_dir: &Path, session: SessionId, cwd: &Path) {
 /// The prompt and what goes with it.
 async fn read_task(
     args: &ExecArgs,
+    cwd: &Path,
     given: Option<&str>,
     resumed: bool,
     input: &StandardInput,
 ) -> Result<Task, CliError> {
     let output_schema = args.output_schema.as_deref().map(read_schema).transpose()?;
-    let images = troupe_exec::images(&args.images);
+    let images = troupe_exec::images(&args.images, cwd);
     let images = images.map_err(|error| CliError::config(error.to_string()))?;
     let asked = Asked { given, append: args.stdin, optional: resumed };
     let text = troupe_exec::prompt_text(asked, input, &mut output::error).await;
