@@ -153,12 +153,14 @@ fn named_wait(said: &ServerError) -> Option<Duration> {
 }
 
 fn unauthorised(endpoint: &Endpoint, text: &str) -> String {
-    let key = endpoint.config_key("env_key");
+    let setting = endpoint.config_key("env_key");
+    // A built-in provider has its variables without a table.
+    let by = if endpoint.id == "openai" { String::new() } else { format!(" (`{setting}`)") };
     match (&endpoint.key_env, &endpoint.key) {
-        (Some(env), Some(_)) => format!("{text}; is the key in {env} (`{key}`) right?"),
-        (Some(env), None) => format!("{text}; set {env} to a key (`{key}`)"),
+        (Some(env), Some(_)) => format!("{text}; is the key in {env}{by} right?"),
+        (Some(env), None) => format!("{text}; set {env} to a key{by}"),
         (None, Some(_)) => format!("{text}; is the key right?"),
-        (None, None) => format!("{text}; no key was sent: name its variable in `{key}`"),
+        (None, None) => format!("{text}; no key was sent: name its variable in `{setting}`"),
     }
 }
 
