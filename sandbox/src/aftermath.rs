@@ -48,8 +48,15 @@ const NOTHING_WRITTEN: &str = "the sandbox mode is read-only, so commands may wr
 pub const FURTHER_FOLDERS: &str = "The user allows a further folder with --add-dir DIR or \
      sandbox_workspace_write.writable_roots = [\"DIR\"]";
 /// How they say that there is no network.
-const NO_NETWORK: [&str; 5] = [
+const NO_NETWORK: [&str; 12] = [
     "could not resolve host",
+    "unable to resolve host",
+    "temporary failure resolving",
+    "no address associated with hostname",
+    "no servers could be reached",
+    "no such host",
+    "eai_again",
+    "unknownhostexception",
     "network is unreachable",
     "temporary failure in name resolution",
     "name or service not known",
@@ -538,7 +545,19 @@ mod tests {
             say(&format!("cat: {}: Permission denied", keys.display()))[0]
                 .contains("sandbox_deny_read")
         );
-        assert_eq!(say("curl: (6) Could not resolve host: x"), ["the network is off for commands"]);
+        for line in [
+            "curl: (6) Could not resolve host: x",
+            "fatal: unable to access 'https://x/y.git/': Could not resolve host: x",
+            "ssh: Could not resolve hostname x: Temporary failure in name resolution",
+            "wget: unable to resolve host address ‘x’",
+            "E: Failed to fetch http://x/  Temporary failure resolving 'x'",
+            "Error: getaddrinfo EAI_AGAIN registry.example",
+            "dial tcp: lookup x: no such host",
+            "java.net.UnknownHostException: x",
+            "connect ENETUNREACH 192.0.2.1:443",
+        ] {
+            assert_eq!(say(line), ["the network is off for commands"], "{line}");
+        }
         // Words alone are no refusal.
         for line in [
             "test ok: Permission denied is reported",

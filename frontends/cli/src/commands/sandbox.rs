@@ -9,7 +9,7 @@ use std::{net::TcpListener, process::ExitCode, sync::Arc};
 use troupe::Setup;
 use troupe_egress::{Decision, Rules, serve};
 use troupe_sandbox::{
-    Command, LaunchError, PROXY_ENV, ResolveError, Surveyor, check, child_env, enforcement,
+    Command, Exit, LaunchError, PROXY_ENV, ResolveError, Surveyor, check, child_env, enforcement,
     resolve, run_under,
 };
 use troupe_types::{ErrorClass, Failure, SandboxMode, SandboxSettings};
@@ -70,8 +70,7 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
     match run_under(command, profile, |proxy, doors| way_out(proxy, doors, rules)) {
         Ok(exit) => {
             let code = exit.shell_code();
-            // Not where a signal ended it, or there was no such program.
-            if offline && (1..126).contains(&code) {
+            if offline && failed_itself(exit) {
                 output::error(&network_is_off(&settings.sandbox));
             }
             Ok(ExitCode::from(u8::try_from(code).unwrap_or(255)))
@@ -86,6 +85,13 @@ pub(crate) fn run(args: SandboxArgs, config: &ConfigArgs) -> CliResult {
             Err(CliError::Failed(Failure { class, message: error.to_string() }))
         }
     }
+}
+
+/// Whether the command failed by itself: no signal ended it or its last part, and there was such a
+/// program. 128 is git's own, 255 ssh's.
+fn failed_itself(exit: Exit) -> bool {
+    const SIGNALS: std::ops::RangeInclusive<i32> = 129..=192;
+    matches!(exit, Exit::Code(code) if ![0, 126, 127].contains(&code) && !SIGNALS.contains(&code))
 }
 
 /// Said when a command failed without a network: whether it wanted one cannot be known.

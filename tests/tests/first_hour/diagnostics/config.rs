@@ -157,12 +157,19 @@ fn a_command_that_fails_without_a_network_is_told_of_it_once() {
     failed.assert_code(7);
     assert_eq!(failed.stdout(), "out\n");
     assert_eq!(failed.stderr().matches("the network is off").count(), 1, "{}", failed.stderr());
+    // What git and ssh end with.
+    for script in ["exit 128", "exit 255"] {
+        let said = run(&[], script).stderr();
+        assert!(said.contains("the network is off"), "{script}: {said}");
+    }
     for (options, script) in [
         (&[][..], "exit 0"),
         (&["-c", "sandbox_workspace_write.network_access=true"], "exit 1"),
         (&["-c", "sandbox_allow_hosts=[\"example.com\"]"], "exit 1"),
         (&["-s", "danger-full-access"], "exit 1"),
         (&[], "kill -TERM $$"),
+        (&[], "sh -c 'kill -TERM $$'; exit $?"),
+        (&[], "no-such-program"),
     ] {
         let said = run(options, script).stderr();
         assert!(!said.contains("the network is off"), "{options:?} {script}: {said}");
