@@ -342,13 +342,17 @@ fn read_override(text: &str, rules: Rules<'_>) -> Result<Source, ConfigError> {
         let message = "expected KEY=VALUE, for instance -c model=gpt-5.5";
         return Err(ConfigError::at(Place::named(format!("-c {}", shown(text))), message));
     };
-    let path = split_key(key.trim());
+    let path = split_key(key.trim()).ok_or_else(|| {
+        let message = "the key has an empty name, or a quote that is not closed; expected \
+                       KEY=VALUE, for instance -c model=gpt-5.5";
+        ConfigError::at(place.clone(), message)
+    })?;
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     read_pair(&place, &path, value.trim(), rules)
 }
 
-/// The names of a dotted key; quotes keep dots together.
-fn split_key(key: &str) -> Vec<String> {
+/// The names of a dotted key; quotes keep dots together. None if one is empty or a quote stays open.
+fn split_key(key: &str) -> Option<Vec<String>> {
     let mut names = vec![String::new()];
     let mut quote = None;
     for character in key.chars() {
@@ -363,7 +367,8 @@ fn split_key(key: &str) -> Vec<String> {
             }
         }
     }
-    names
+    let whole = quote.is_none() && names.iter().all(|name| !name.trim().is_empty());
+    whole.then_some(names)
 }
 
 fn extract(leaves: &[Leaf]) -> Result<Config, ConfigError> {

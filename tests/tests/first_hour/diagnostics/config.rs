@@ -178,3 +178,32 @@ fn a_command_that_fails_without_a_network_is_told_of_it_once() {
     let hint = run(&["-s", "read-only"], "exit 1").stderr();
     assert!(hint.contains("-s workspace-write -c sandbox_workspace_write.network_access=true"));
 }
+
+#[test]
+fn an_override_without_a_whole_key_is_refused() {
+    let stage = Stage::new();
+    let keys = [
+        "=",
+        "=x",
+        " = x",
+        "..=1",
+        "a..b=1",
+        ".a=1",
+        "model.=x",
+        "\"\"=x",
+        "\"model=x",
+        "",
+        "model",
+    ];
+    for key in keys {
+        let finished = stage.troupe(["exec", "--json", "-c", key, "go"]).run();
+        finished.assert_code(3);
+        let end = finished.json_lines().pop().unwrap();
+        let said = end["error"]["message"].as_str().unwrap();
+        assert!(said.contains("expected KEY=VALUE"), "{key}: {said}");
+        assert!(!said.contains("   "), "{said}");
+    }
+    let run = stage.troupe(["config", "show", "-c", "model_providers.\"a.b\".name=x"]).run();
+    run.assert_success();
+    assert!(run.stdout().contains("\"a.b\""), "{}", run.stdout());
+}
