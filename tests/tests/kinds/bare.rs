@@ -357,5 +357,5 @@ fn pages() {
             any(&read("CONTRIBUTING.md"), &["node"]);
         }),
     ];
-    table("bare: pages", &["plain words"], rows);
+    table("bare: pages", &[], rows);
 }
