@@ -487,7 +487,7 @@ mod tests {
             "tee: f: Permission denied",
         ] {
             let after = nothing.remarks(Some(1), output);
-            assert!(after.read_only, "{output}");
+            assert_eq!(after.not_written, Some(NotWritten::ReadOnly), "{output}");
             assert_eq!(after.sentences.len(), 1, "{output}: {:?}", after.sentences);
             let said = top.remarks(Some(1), output).sentences;
             assert_eq!(said.len(), 1, "{output}: {said:?}");
