@@ -36,7 +36,9 @@ pub(crate) fn steps(source: &str) -> Result<Option<Script>, Unread> {
                     return Ok(None);
                 }
                 if words.is_empty() {
-                    if word.contains([',', ':', '=', '+']) || NOT_SIMPLE.contains(&word) {
+                    if word != ":" && word.contains([',', ':', '=', '+'])
+                        || NOT_SIMPLE.contains(&word)
+                    {
                         return Ok(None);
                     }
                     start = place;

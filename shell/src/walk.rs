@@ -294,7 +294,15 @@ impl Walker<'_> {
         let mut words = Vec::new();
         let mut names = Vec::new();
         let mut cursor = node.walk();
+        let mut end = node.start_byte();
         for child in node.children(&mut cursor) {
+            // A command ends with its line. The grammar may miss that behind a number in place of a
+            // program (`a | b | 2`), and take the next command for its words.
+            let between = self.source.get(end..child.start_byte()).unwrap_or("");
+            if between.replace("\\\n", "").contains('\n') {
+                return Err(Unread::Syntax);
+            }
+            end = child.end_byte();
             match child.kind() {
                 "variable_assignment" => names.push(assigned(child, self.source)),
                 "file_redirect" | "herestring_redirect" | "heredoc_redirect" | "subshell" => {}
