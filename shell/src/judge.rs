@@ -20,11 +20,13 @@ pub(crate) struct Verdict {
     pub(crate) why: String,
     /// Whether it may take work away for good.
     pub(crate) destroys: bool,
+    /// Whether its words may be a command that it runs, in a way that is not understood.
+    pub(crate) hides: bool,
 }
 
 impl Verdict {
     pub(crate) fn of(class: Class, why: String) -> Self {
-        Self { class, why, destroys: false }
+        Self { class, why, destroys: false, hides: false }
     }
 
     pub(crate) fn looks(why: &str) -> Self {
@@ -41,6 +43,11 @@ impl Verdict {
 
     pub(crate) fn dangerous(why: &str) -> Self {
         Self::of(Class::Dangerous, why.to_owned())
+    }
+
+    /// The same of a program whose words may be a command that it runs.
+    pub(crate) fn hiding(self) -> Self {
+        Self { hides: true, ..self }
     }
 
     pub(crate) fn destroys(why: &str) -> Self {
@@ -141,7 +148,7 @@ impl<'a> Judge<'a> {
 
     /// Adds what is no command.
     fn part(&mut self, kind: Kind, text: &str, verdict: Verdict) {
-        let Verdict { class, why, destroys } = verdict;
+        let Verdict { class, why, destroys, hides } = verdict;
         let text = text.to_owned();
         self.parts.push(Part {
             kind,
@@ -150,6 +157,7 @@ impl<'a> Judge<'a> {
             class,
             why,
             destroys,
+            hides,
             program: None,
             elsewhere: false,
         });
@@ -190,13 +198,17 @@ impl<'a> Judge<'a> {
         if let Some(name) = dangerous
             && verdict.class < Class::Unknown
         {
+            let hides = verdict.hides;
             verdict = Verdict::unknown(&format!("{name} changes which programs run, or how"));
+            verdict.hides = hides;
         }
-        let Verdict { class, why, destroys } = verdict;
+        let Verdict { class, why, destroys, hides } = verdict;
         // Before what runs inside of it.
         let (kind, text) = (Kind::Command, text.to_owned());
-        self.parts
-            .insert(place, Part { kind, words, text, class, why, destroys, program, elsewhere });
+        self.parts.insert(
+            place,
+            Part { kind, words, text, class, why, destroys, hides, program, elsewhere },
+        );
     }
 
     /// Judges the words of a command inside another.
@@ -217,11 +229,11 @@ impl<'a> Judge<'a> {
         };
         if !name.literal || name.text.is_empty() {
             let why = "which program runs is not known before it runs";
-            return (Verdict::unknown(why), None, false);
+            return (Verdict::unknown(why).hiding(), None, false);
         }
         if self.functions.contains(&name.text) {
             let why = "a function of the script, which is judged where it is defined";
-            return (Verdict::looks(why), None, false);
+            return (Verdict::looks(why).hiding(), None, false);
         }
         let program = match self.resolver.find(&name.text) {
             Found::Trusted(path) => Some(path),
@@ -231,9 +243,9 @@ impl<'a> Judge<'a> {
                 let known = self.known(base, arguments);
                 let why =
                     format!("{} is not a program of the system's: {}", name.text, path.display());
-                let class =
-                    known.map_or(Class::Unknown, |verdict| verdict.class.max(Class::Unknown));
-                return (Verdict::of(class, why), Some(path), true);
+                let known = known.unwrap_or_else(|| Verdict::unknown(""));
+                let (class, hides) = (known.class.max(Class::Unknown), known.hides);
+                return (Verdict { hides, ..Verdict::of(class, why) }, Some(path), true);
             }
         };
         let base = base_name(&name.text).to_owned();
@@ -249,7 +261,7 @@ impl<'a> Judge<'a> {
             return Some(self.shell(name, arguments));
         }
         if OTHER_SHELLS.contains(&name) {
-            return Some(Verdict::unknown("a shell that is not understood"));
+            return Some(Verdict::unknown("a shell that is not understood").hiding());
         }
         let interpreter = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         if INTERPRETERS.contains(&name) || INTERPRETERS.contains(&interpreter) {
@@ -314,7 +326,9 @@ impl<'a> Judge<'a> {
                     matches!(table::rule(base_name(&word.text)), Some(Rule::Dangerous(_)))
                         || word.text == "rm"
                 });
-                return if dangerous { Verdict::dangerous(&why) } else { Verdict::unknown(&why) };
+                let verdict =
+                    if dangerous { Verdict::dangerous(&why) } else { Verdict::unknown(&why) };
+                return verdict.hiding();
             }
         };
         if inner.is_empty() {
@@ -357,7 +371,7 @@ impl<'a> Judge<'a> {
                     word.text.split_whitespace().any(|w| w == "rm" || w == "sh" || w == "bash")
                 });
                 let class = if dangerous { Class::Dangerous } else { Class::Unknown };
-                Verdict::of(class, why)
+                Verdict::of(class, why).hiding()
             }
             None if inner.is_empty() => Verdict::looks("it prints the environment"),
             None => Verdict::looks("env runs another program"),
@@ -371,7 +385,7 @@ impl<'a> Judge<'a> {
             self.steps(&script);
             return Verdict::looks("eval runs its arguments");
         }
-        Verdict::dangerous("eval runs what is not known before")
+        Verdict::dangerous("eval runs what is not known before").hiding()
     }
 
     /// What a trap runs is judged like what stands beside it.
@@ -385,7 +399,7 @@ impl<'a> Judge<'a> {
                 self.steps(&word.text);
                 Verdict::looks("it runs its argument later")
             }
-            Some(_) => Verdict::dangerous("it runs later what is not known before"),
+            Some(_) => Verdict::dangerous("it runs later what is not known before").hiding(),
         }
     }
 
@@ -396,7 +410,7 @@ impl<'a> Judge<'a> {
         while let Some(word) = words.next() {
             let text = word.text.as_str();
             if word.opaque {
-                return Verdict::dangerous("which script it runs is not known");
+                return Verdict::dangerous("which script it runs is not known").hiding();
             }
             if matches!(text, "--version" | "--help") {
                 return Verdict::looks("it prints its version");
@@ -410,7 +424,7 @@ impl<'a> Judge<'a> {
                 if text[1..].contains('c') {
                     let Some(script) = words.next() else { break };
                     if !script.literal {
-                        return Verdict::dangerous("the script it runs is not known");
+                        return Verdict::dangerous("the script it runs is not known").hiding();
                     }
                     // An interactive or restricted shell, or one with options, may read other files first.
                     odd |= !text[1..].chars().all(|c| "clexuo".contains(c)) || text.contains('o');

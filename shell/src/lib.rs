@@ -74,6 +74,9 @@ pub struct Part {
     /// Whether it may take work away for good: files of the project that are not in a commit.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub destroys: bool,
+    /// Whether its words may be a command that it runs, in a way that is not understood.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hides: bool,
     /// The file that would run, where it was found.
     pub program: Option<PathBuf>,
     /// Whether that is no program of the system's, whatever its name.

@@ -170,12 +170,32 @@ impl RuleBook {
         if part.kind != Kind::Command {
             return None;
         }
-        let met = self.rules.iter().filter(|rule| {
-            rule.meets(&part.words) && (rule.decision != Decided::Allow || !part.elsewhere)
+        let hidden = if part.hides { hidden(part) } else { Vec::new() };
+        let met = self.rules.iter().filter(|rule| match rule.decision {
+            Decided::Allow => rule.meets(&part.words) && !part.elsewhere,
+            Decided::Ask | Decided::Deny => {
+                let mut within = (0..hidden.len()).filter_map(|start| hidden.get(start..));
+                rule.meets(&part.words) || within.any(|words| rule.meets(words))
+            }
         });
         // Of several that are as strict, the first.
         met.min_by_key(|rule| std::cmp::Reverse(rule.decision))
     }
+}
+
+/// What a command may run of its own words: each may begin it, and one may hold a whole line.
+fn hidden(part: &Part) -> Vec<Word> {
+    let ends = |c: char| c.is_whitespace() || ";&|(){}'\"`".contains(c);
+    let mut words = Vec::new();
+    for word in part.words.iter().skip(1) {
+        if word.literal {
+            let inside = word.text.split(ends).filter(|text| !text.is_empty());
+            words.extend(inside.map(Word::literal));
+        } else {
+            words.push(word.clone());
+        }
+    }
+    words
 }
 
 impl Ruling {

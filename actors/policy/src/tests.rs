@@ -170,6 +170,40 @@ fn what_cannot_be_held_against_the_rules_is_refused_where_nobody_can_be_asked() 
 }
 
 #[test]
+fn a_rule_holds_for_commands_inside_of_what_is_not_understood() {
+    let rules = "[[rule]]\nprefix = [\"git\", \"push\"]\ndecision = \"deny\"\n";
+    let rules = with_rules(rules);
+    for script in [
+        "timeout --unheard-of 5 git push",
+        "timeout --unheard-of 5 /usr/bin/git push",
+        "nice $LEVEL git push",
+        "env -S 'git push'",
+        "env --unheard-of git push",
+        "$SUDO git push origin main",
+        "\"$SUDO\" git push",
+        "fish -c 'cd x; git push'",
+        "bash $FLAGS -c 'git push'",
+        "eval \"$SETUP\" git push",
+        "run() { \"$@\"; }; run git push",
+        "./timeout --unheard-of 5 git push",
+        "PATH=. timeout --unheard-of 5 git push",
+    ] {
+        assert_eq!(judged(&rules, script, ApprovalPolicy::Never), "deny", "{script}");
+        assert_eq!(
+            judged(&Pipeline::default(), script, ApprovalPolicy::Never),
+            "allow",
+            "{script}"
+        );
+    }
+    for script in ["timeout --unheard-of 5 git status", "$SUDO git status", "echo git push"] {
+        assert_eq!(judged(&rules, script, ApprovalPolicy::Never), "allow", "{script}");
+    }
+    // No rule allows what is not understood.
+    let allows = with_rules("[[rule]]\nprefix = [\"cargo\"]\ndecision = \"allow\"\n");
+    assert_eq!(judged(&allows, "$SUDO cargo build", ApprovalPolicy::Untrusted), "ask");
+}
+
+#[test]
 fn the_strictest_rule_over_all_parts_wins() {
     use ApprovalPolicy::{Never, OnRequest, Untrusted};
     let rules = with_rules(RULES);

@@ -43,7 +43,7 @@ fn policy_check() {
         ("bash -c 'git push'", "workspace-write", false),
         ("frobnicate now", "danger-full-access", false),
         ("echo $(frobnicate now)", "workspace-write", false),
-        ("if then fi ((", "workspace-write", true),
+        ("if then fi ((", "workspace-write", false),
     ] {
         rows.push(row(format!("as exec decides: {command} ({mode})"), move || {
             let server = ModelServer::start(Script::new().turn(shell(command)).otherwise(say("x")));
