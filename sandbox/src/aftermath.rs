@@ -111,13 +111,22 @@ pub struct Aftermath {
     cwd: PathBuf,
     surveyor: Arc<Surveyor>,
     deny: DenyRead,
+    /// Only rules of the kernel hold the command, which know no exceptions for single names.
+    without_namespaces: bool,
 }
 
 impl Aftermath {
     /// Of a command that is about to run.
     #[must_use]
     pub fn new(profile: Profile, cwd: &Path, surveyor: &Arc<Surveyor>, deny: DenyRead) -> Self {
-        Self { profile, cwd: cwd.to_owned(), surveyor: Arc::clone(surveyor), deny }
+        let surveyor = Arc::clone(surveyor);
+        Self { profile, cwd: cwd.to_owned(), surveyor, deny, without_namespaces: false }
+    }
+
+    /// The same for a command that the kernel's rules held without namespaces of its own.
+    #[must_use]
+    pub fn without_namespaces(self, without_namespaces: bool) -> Self {
+        Self { without_namespaces, ..self }
     }
 
     /// What there is to say. Reads folders.
@@ -206,7 +215,11 @@ impl Aftermath {
             return may_write(&real).then_some(why);
         };
         // Where the rules of Landlock hold alone, there is none for the folder itself.
-        if real.parent() == Some(&root.path) && !exists(&real) && may_write(&root.path) {
+        if self.without_namespaces
+            && real.parent() == Some(&root.path)
+            && !exists(&real)
+            && may_write(&root.path)
+        {
             let told = format!(
                 "nothing new can be made at the top of {}, because this machine has no user \
                  namespaces; the user allows it with sandbox_without_userns = \
@@ -472,7 +485,8 @@ mod tests {
             Aftermath::new(profile, &work, &Arc::default(), DenyRead::default())
         };
         let (nothing, root) = (of(Vec::new()), Root { path: work.clone(), ..Root::default() });
-        let top = of(vec![root]);
+        let top = of(vec![root.clone()]).without_namespaces(true);
+        let held_fully = of(vec![root]);
         for output in [
             "touch: cannot touch 'f': Permission denied",
             "mkdir: cannot create directory ‘new folder’: Permission denied",
@@ -492,6 +506,8 @@ mod tests {
             let said = top.remarks(Some(1), output).sentences;
             assert_eq!(said.len(), 1, "{output}: {said:?}");
             assert!(said[0].contains("sandbox_without_userns"), "{said:?}");
+            let said = held_fully.remarks(Some(1), output).sentences;
+            assert!(said.is_empty(), "words alone are no refusal: {output}: {said:?}");
         }
         for output in [
             "touch: cannot touch 'none/f': Permission denied",

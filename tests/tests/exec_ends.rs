@@ -138,7 +138,9 @@ fn a_reader_that_goes_does_not_end_the_task() {
             .turn(say("the end")),
     );
     let stage = configured(&server);
-    let script = "{ \"$0\" exec --json -s danger-full-access go; echo $? > code; } | true";
+    // The reader has gone before the first line is written.
+    let script = "{ until [ -e gone ]; do :; done; \"$0\" exec --json -s danger-full-access go; \
+                  echo $? > code; } | { exec <&-; : > gone; }";
     let run =
         stage.program("sh").args(["-c".as_ref(), script.as_ref(), binary::troupe().as_os_str()]);
     let finished = run.run();

@@ -118,7 +118,9 @@ pub(crate) async fn launch(
                 }),
                 kill,
                 interrupt,
-                aftermath: profile.sandboxed.then(|| remarks(args, order, profile, deny)),
+                aftermath: profile
+                    .sandboxed
+                    .then(|| remarks(args, order, profile, deny, !weaker.is_empty())),
                 weaker,
             }))
         }
@@ -134,8 +136,15 @@ pub(crate) async fn launch(
 }
 
 /// What there is to say of a command that was held, once it has ended.
-fn remarks(args: &Args, order: &LaunchOrder, profile: Profile, deny: DenyRead) -> Remarks {
-    let aftermath = Aftermath::new(profile, &order.cwd, &args.surveyor, deny);
+fn remarks(
+    args: &Args,
+    order: &LaunchOrder,
+    profile: Profile,
+    deny: DenyRead,
+    weaker: bool,
+) -> Remarks {
+    let aftermath =
+        Aftermath::new(profile, &order.cwd, &args.surveyor, deny).without_namespaces(weaker);
     Arc::new(move |code, output| {
         let AfterRun { sentences, not_written } = aftermath.remarks(code, output);
         Remarked { sentences, not_written }
