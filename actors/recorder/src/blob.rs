@@ -8,7 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-use troupe_types::Line;
+use troupe_types::{Line, LineError};
 
 /// Strings of more bytes are kept in files.
 pub(crate) const LIMIT: usize = 64 * 1024;
@@ -84,26 +84,25 @@ impl Outgoing<'_> {
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub(crate) fn parse(text: &[u8], folder: &Path) -> Result<Line, String> {
-    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-    if memchr::memmem::find(text.as_bytes(), MARK).is_none() {
-        return Line::parse(text).map_err(|error| error.to_string());
+pub(crate) fn parse(text: &[u8], folder: &Path) -> Result<Line, LineError> {
+    let text = std::str::from_utf8(text)?;
+    if memchr::memmem::find(text.as_bytes(), KEY.as_bytes()).is_none() {
+        return Line::parse(text);
     }
-    let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut value: Value = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))?;
     if let Some(body) = value.get_mut("body") {
         restore(body, folder)?;
     }
-    Line::from_value(value).map_err(|error| error.to_string())
+    Line::from_value(value)
 }
 
-fn restore(value: &mut Value, folder: &Path) -> Result<(), String> {
+fn restore(value: &mut Value, folder: &Path) -> Result<(), LineError> {
     match value {
         Value::Array(all) => all.iter_mut().try_for_each(|each| restore(each, folder)),
         Value::Object(object) => match reference(object) {
             Some(Reference::File(name)) => {
                 let path = folder.join(&name);
-                let text = fs::read_to_string(&path)
-                    .map_err(|error| format!("its text in {} is gone: {error}", path.display()))?;
+                let text = fs::read_to_string(&path).map_err(|error| long_text(&path, &error))?;
                 *value = Value::String(text);
                 Ok(())
             }
@@ -116,6 +115,10 @@ fn restore(value: &mut Value, folder: &Path) -> Result<(), String> {
         },
         _ => Ok(()),
     }
+}
+
+fn long_text(path: &Path, error: &io::Error) -> LineError {
+    LineError::LongText { file: path.display().to_string(), error: error.to_string() }
 }
 
 enum Reference {

@@ -2,12 +2,12 @@
 
 use crate::{
     LogPath, Published,
-    reader::{LogReader, read_exact_at, read_line, seq_of},
+    reader::{LogReader, read_exact_at, read_line},
 };
 use std::{fs::File, io, path::PathBuf};
 use tokio::sync::watch;
 use troupe_messages::{FaultKind, ReplayLine, StorageFault};
-use troupe_types::Line;
+use troupe_types::{Line, LineError, LineHead, is_blank_line};
 
 /// What is read ahead at most, unless a line is longer, in bytes.
 const READ_AHEAD: u64 = 256 * 1024;
@@ -27,7 +27,7 @@ pub enum Followed {
         /// Where it starts, in bytes.
         offset: u64,
         /// Why.
-        reason: String,
+        reason: LineError,
     },
     /// The log cannot be written, or not be read.
     Fault(StorageFault),
@@ -86,9 +86,11 @@ impl Follower {
     #[must_use]
     pub fn is_level(&self) -> bool {
         let published = self.published.borrow();
-        self.broken
-            || (self.seq >= published.next_seq || self.at == Some(published.offset))
-                && self.faults >= published.faults
+        let read = match self.at {
+            Some(at) => at >= published.offset,
+            None => self.seq >= published.next_seq,
+        };
+        self.broken || read && self.faults >= published.faults
     }
 
     /// The next line, waiting for it. Cancel-safe. Reads what it needs in place: it was written a
@@ -123,32 +125,41 @@ impl Follower {
     }
 
     fn read(&mut self, published: &Published) -> io::Result<Option<Followed>> {
-        let Some(at) = self.locate(published)? else { return Ok(None) };
-        if at >= published.offset {
-            return Ok(None);
-        }
-        let len = loop {
-            if let Some(len) = memchr::memchr(b'\n', &self.buffer[self.used..]) {
-                break len + 1;
-            }
-            if !self.read_more(at, published.offset)? {
+        loop {
+            let Some(at) = self.locate(published)? else { return Ok(None) };
+            if at >= published.offset {
                 return Ok(None);
             }
-        };
-        let text = &self.buffer[self.used..self.used + len];
-        self.seq = seq_of(text).map_or(self.seq, |seq| seq + 1);
-        let found = match read_line(at, text, &self.folder) {
-            ReplayLine::Line { offset, line, .. } => Followed::Line { offset, line },
-            ReplayLine::Skipped { offset, reason } => Followed::Skipped { offset, reason },
-        };
-        self.used += len;
-        self.at = Some(at + len as u64);
-        if self.used == self.buffer.len() {
-            self.used = 0;
-            self.buffer.clear();
-            self.buffer.shrink_to(usize::try_from(READ_AHEAD).unwrap_or(0));
+            let len = loop {
+                if let Some(len) = memchr::memchr(b'\n', &self.buffer[self.used..]) {
+                    break len + 1;
+                }
+                if !self.read_more(at, published.offset)? {
+                    return Ok(None);
+                }
+            };
+            let text = &self.buffer[self.used..self.used + len];
+            // A number that was not given out is damaged.
+            let seq = LineHead::parse(text).map(|head| head.seq);
+            self.seq = seq.filter(|seq| *seq < published.next_seq).map_or(self.seq, |seq| seq + 1);
+            let found = match is_blank_line(text) {
+                true => None,
+                false => Some(match read_line(at, text, &self.folder) {
+                    ReplayLine::Line { offset, line, .. } => Followed::Line { offset, line },
+                    ReplayLine::Skipped { offset, reason } => Followed::Skipped { offset, reason },
+                }),
+            };
+            self.used += len;
+            self.at = Some(at + len as u64);
+            if self.used == self.buffer.len() {
+                self.used = 0;
+                self.buffer.clear();
+                self.buffer.shrink_to(usize::try_from(READ_AHEAD).unwrap_or(0));
+            }
+            if found.is_some() {
+                return Ok(found);
+            }
         }
-        Ok(Some(found))
     }
 
     /// Where the next line starts, if it is published.

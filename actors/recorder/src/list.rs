@@ -93,6 +93,10 @@ fn read_head(path: &LogPath, summary: &mut SessionSummary) {
                 summary.source = body.source;
                 summary.parent = body.parent;
             }
+            // Where the first line cannot be read.
+            Ok(Record::SessionOpened(body)) if summary.cwd.as_os_str().is_empty() => {
+                summary.cwd = body.settings.cwd;
+            }
             Ok(Record::OpAccepted(body)) => {
                 if let Op::Prompt { content, .. } = &body.submission.op {
                     let text = content.iter().filter_map(Content::as_text).next().unwrap_or("");

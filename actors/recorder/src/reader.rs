@@ -7,13 +7,16 @@ use std::{
     path::PathBuf,
 };
 use troupe_messages::{Replay, ReplayLine};
-use troupe_types::{Checkpoint, Line, Record};
+use troupe_types::{Checkpoint, Line, LineError, LineHead, Record, is_blank_line};
 
 /// The first block read from the tail; each next one is twice as long, up to [`BLOCK_MAX`].
 const BLOCK: usize = 64 * 1024;
 const BLOCK_MAX: usize = 4 * 1024 * 1024;
-/// What is looked at of each line to tell its number and kind.
+/// What is looked at first of each line to tell its number and kind; enough for a line that this
+/// program wrote.
 const HEAD: usize = 160;
+/// The kind of a checkpoint.
+const CHECKPOINT: &str = "Checkpoint";
 
 /// A log opened for reading. An incomplete last line is not there yet.
 pub struct LogReader {
@@ -61,8 +64,13 @@ impl LogReader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next_seq(&self) -> io::Result<u64> {
-        let found = self.scan_back(self.end, |_, head| seq_of(head))?;
+        let found = self.scan_back(self.end, |head| self.plausible(head))?;
         Ok(found.map_or(0, |(_, seq)| seq + 1))
+    }
+
+    /// The number of a line, unless there cannot be so many lines.
+    pub(crate) fn plausible(&self, head: &LineHead<'_>) -> Option<u64> {
+        (head.seq < self.end).then_some(head.seq)
     }
 
     /// Where the line with this number starts; `None` if there is none.
@@ -70,15 +78,14 @@ impl LogReader {
     /// # Errors
     /// When the file cannot be read.
     pub fn find(&self, seq: u64) -> io::Result<Option<u64>> {
-        let found =
-            self.scan_back(self.end, |_, head| seq_of(head).filter(|number| *number <= seq))?;
-        Ok(found.filter(|(_, number)| *number == seq).map(|(offset, _)| offset))
+        let found = self.scan_back(self.end, |head| (head.seq == seq).then_some(()))?;
+        Ok(found.map(|(offset, ())| offset))
     }
 
     /// Where the line with this number starts, or would start: after the last one before it. What
     /// stands there may be damaged.
     pub(crate) fn place_of(&self, seq: u64) -> io::Result<u64> {
-        let before = |_, head: &[u8]| seq_of(head).filter(|number| *number <= seq);
+        let before = |head: &LineHead<'_>| Some(head.seq).filter(|number| *number <= seq);
         let Some((offset, number)) = self.scan_back(self.end, before)? else { return Ok(0) };
         if number == seq {
             return Ok(offset);
@@ -97,7 +104,7 @@ impl LogReader {
         let mut from = 0;
         let mut checkpoint = None;
         while let Some((offset, ())) =
-            self.scan_back(limit, |_, head| is_checkpoint(head).then_some(()))?
+            self.scan_back(limit, |head| (head.kind == CHECKPOINT).then_some(()))?
         {
             if let Some((len, body)) = self.checkpoint_at(offset)? {
                 from = offset + len;
@@ -111,15 +118,21 @@ impl LogReader {
     }
 
     fn checkpoint_at(&self, offset: u64) -> io::Result<Option<(u64, Checkpoint)>> {
-        let mut text = Vec::new();
-        let mut reader = BufReader::new(&self.file);
-        reader.seek(SeekFrom::Start(offset))?;
-        reader.take(self.end - offset).read_until(b'\n', &mut text)?;
+        let text = self.line_at(offset)?;
         let line = blob::parse(&text, &self.folder);
         Ok(match line.map(|line| line.record) {
             Ok(Record::Checkpoint(body)) => Some((text.len() as u64, body)),
             _ => None,
         })
+    }
+
+    /// The bytes of the line that starts at this place, with its end.
+    fn line_at(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut reader = BufReader::new(&self.file);
+        reader.seek(SeekFrom::Start(offset))?;
+        reader.take(self.end - offset).read_until(b'\n', &mut text)?;
+        Ok(text)
     }
 
     /// The lines that start at these places, in ascending order.
@@ -143,7 +156,7 @@ impl LogReader {
         Ok(lines)
     }
 
-    /// Every line from this place on.
+    /// Every line from this place on, but blank ones.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -154,37 +167,36 @@ impl LogReader {
         let mut offset = from;
         let mut text = Vec::new();
         Ok(std::iter::from_fn(move || {
-            text.clear();
-            match reader.read_until(b'\n', &mut text) {
-                Ok(0) => None,
-                Ok(len) => {
-                    let start = offset;
-                    offset += len as u64;
-                    Some(Ok(read_line(start, &text, &self.folder)))
+            loop {
+                text.clear();
+                match reader.read_until(b'\n', &mut text) {
+                    Ok(0) => return None,
+                    Ok(len) => {
+                        let start = offset;
+                        offset += len as u64;
+                        if !is_blank_line(&text) {
+                            return Some(Ok(read_line(start, &text, &self.folder)));
+                        }
+                    }
+                    Err(error) => return Some(Err(error)),
                 }
-                Err(error) => Some(Err(error)),
             }
         }))
     }
 
-    /// What `found` makes of the last whole line of one of these kinds (as in a line's head) that
-    /// it takes.
+    /// What `found` makes of the last line of one of these kinds that it takes.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn last_of<T>(
         &self,
-        kinds: &[&[u8]],
+        kinds: &[&str],
         mut found: impl FnMut(&[u8]) -> Option<T>,
     ) -> io::Result<Option<T>> {
         let mut limit = self.end;
-        let is_one = |_, head: &[u8]| kinds.iter().any(|kind| is_kind(head, kind)).then_some(());
+        let is_one = |head: &LineHead<'_>| kinds.contains(&&*head.kind).then_some(());
         while let Some((offset, ())) = self.scan_back(limit, is_one)? {
-            let mut text = Vec::new();
-            let mut reader = BufReader::new(&self.file);
-            reader.seek(SeekFrom::Start(offset))?;
-            reader.take(self.end - offset).read_until(b'\n', &mut text)?;
-            if let Some(one) = found(&text) {
+            if let Some(one) = found(&self.line_at(offset)?) {
                 return Ok(Some(one));
             }
             limit = offset;
@@ -194,6 +206,16 @@ impl LogReader {
 
     /// The last line that starts before `limit` and in whose head `wanted` finds something.
     fn scan_back<T>(
+        &self,
+        limit: u64,
+        mut wanted: impl FnMut(&LineHead<'_>) -> Option<T>,
+    ) -> io::Result<Option<(u64, T)>> {
+        self.each_back(limit, |_, line| LineHead::parse(line).and_then(|head| wanted(&head)))
+    }
+
+    /// The last line that starts before `limit` and in which `wanted` finds something. It is given
+    /// where the line starts and, of a line of our own form, at least the head.
+    fn each_back<T>(
         &self,
         limit: u64,
         mut wanted: impl FnMut(u64, &[u8]) -> Option<T>,
@@ -210,6 +232,8 @@ impl LogReader {
             read_exact_at(&self.file, &mut block, start - lead)?;
             let lead = usize::from(lead == 1);
             let mut upto = usize::try_from(stop - start).unwrap_or(0) + lead - 1;
+            // Where the line ends, once that is known.
+            let mut end = None;
             loop {
                 let newline = memchr::memrchr(b'\n', &block[..upto]);
                 let at = match newline {
@@ -218,12 +242,20 @@ impl LogReader {
                     None => break,
                 };
                 let offset = start + at as u64 - lead as u64;
-                let head = &block[at..block.len().min(at + HEAD)];
-                if let Some(found) = wanted(offset, head) {
+                let end_here =
+                    end.or_else(|| memchr::memchr(b'\n', &block[at..]).map(|len| at + len + 1));
+                let line = &block[at..end_here.unwrap_or(block.len())];
+                let ours = end_here.is_some() || LineHead::written_by_us(line).is_some();
+                let found = match ours {
+                    true => wanted(offset, line),
+                    // It goes on behind what was read.
+                    false => wanted(offset, &self.line_at(offset)?),
+                };
+                if let Some(found) = found {
                     return Ok(Some((offset, found)));
                 }
                 match newline {
-                    Some(place) => upto = place,
+                    Some(place) => (upto, end) = (place, Some(place + 1)),
                     None => break,
                 }
             }
@@ -247,24 +279,6 @@ pub(crate) fn read_line(offset: u64, text: &[u8], folder: &std::path::Path) -> R
         Ok(line) => ReplayLine::Line { offset, len: text.len() as u64, line: Box::new(line) },
         Err(reason) => ReplayLine::Skipped { offset, reason },
     }
-}
-
-/// The number at the head of a line.
-pub(crate) fn seq_of(head: &[u8]) -> Option<u64> {
-    let rest = head.strip_prefix(b"{\"seq\":")?;
-    let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
-    std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
-}
-
-fn is_checkpoint(head: &[u8]) -> bool {
-    is_kind(head, b"\"kind\":\"Checkpoint\"")
-}
-
-/// Whether the head of a line has this kind, written as in a line.
-fn is_kind(head: &[u8], kind: &[u8]) -> bool {
-    // The head's keys come before the body, so that no text of a user's can look like it.
-    let upto = memchr::memmem::find(head, b"\"body\"").unwrap_or(head.len());
-    memchr::memmem::find(&head[..upto], kind).is_some()
 }
 
 /// The place after the last newline before `len`.
@@ -300,6 +314,6 @@ pub(crate) fn read_exact_at(mut file: &File, buffer: &mut [u8], offset: u64) -> 
 ///
 /// # Errors
 /// Says what is wrong with it.
-pub fn parse_line(text: &str, path: &LogPath) -> Result<Line, String> {
+pub fn parse_line(text: &str, path: &LogPath) -> Result<Line, LineError> {
     blob::parse(text.as_bytes(), &path.folder())
 }

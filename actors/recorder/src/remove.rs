@@ -186,9 +186,8 @@ fn gone(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// The heads of lines that tell whether a turn is over.
-const TURN: [&[u8]; 3] =
-    [b"\"kind\":\"TurnFinished\"", b"\"kind\":\"TurnStarted\"", b"\"kind\":\"OpAccepted\""];
+/// The kinds of lines that tell whether a turn is over.
+const TURN: [&str; 3] = ["TurnFinished", "TurnStarted", "OpAccepted"];
 
 enum LastTurn {
     Over,
@@ -203,7 +202,7 @@ fn last_turn(path: &LogPath) -> io::Result<LastTurn> {
     let found = reader.last_of(&TURN, |text| {
         let line = match std::str::from_utf8(text) {
             Ok(text) => parse_line(text, path),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
         match line.map(|line| line.record) {
             Ok(Record::TurnFinished(body)) => Some(match body.result {
@@ -275,14 +274,8 @@ mod tests {
     }
 
     fn ended(result: Outcome) -> Record {
-        TurnFinished {
-            turn: TurnId::new(),
-            no_final_message: false,
-            result,
-            usage: Some(Usage::default()),
-            uncounted: 0,
-        }
-        .into()
+        let (usage, turn) = (Some(Usage::default()), TurnId::new());
+        TurnFinished { turn, result, no_final_message: false, usage, uncounted: 0 }.into()
     }
 
     fn accepted(op: Op) -> Record {

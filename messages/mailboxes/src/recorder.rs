@@ -2,7 +2,7 @@
 
 use crate::ToolMessage;
 use troupe_kit::{Mailbox, Reply};
-use troupe_types::{CallId, Checkpoint, Line, Record};
+use troupe_types::{CallId, Checkpoint, Line, LineError, Record};
 
 /// What the recorder is told.
 #[derive(Debug)]
@@ -111,7 +111,7 @@ pub enum ReplayLine {
         /// Where it starts, in bytes.
         offset: u64,
         /// Why.
-        reason: String,
+        reason: LineError,
     },
 }
 

@@ -1,6 +1,6 @@
 //! Events: what a front end sees.
 
-use crate::{CallId, Failure, Line};
+use crate::{CallId, Failure, Line, LineError};
 use serde::{Deserialize, Serialize};
 
 /// Something that can be read again elsewhere and may therefore be dropped when the reader is slow.
@@ -37,7 +37,7 @@ pub enum Event {
         /// Where it starts in the log, in bytes.
         offset: u64,
         /// Why it cannot be used.
-        reason: String,
+        reason: LineError,
     },
     /// The log cannot be written: what happens from here on is not recorded, and the turn has
     /// stopped. The next operation tries again.

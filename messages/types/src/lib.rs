@@ -11,6 +11,7 @@ mod event;
 mod for_model;
 mod ids;
 mod item;
+mod line;
 mod model;
 mod op;
 mod outcome;
@@ -31,16 +32,16 @@ pub use item::{
     AssistantItem, CallInput, CallItem, Content, ContextItem, ContextKind, Item, Opaque,
     OpaqueItem, OutputItem, ReasoningItem, Role, SummaryItem, UserItem, Wire, says_something,
 };
+pub use line::{FORMAT, Line, LineError, LineHead, is_blank_line, later_version, line_digest};
 pub use model::{ModelEvent, ModelRequest, ToolKind, ToolSpec, Traits};
 pub use op::{Op, Submission};
 pub use outcome::{ErrorClass, Failure, Outcome};
 pub use record::{
     ApprovalAnswered, ApprovalAsked, CallDetail, CallFinished, CallRequested, CallStarted, Channel,
-    Checkpoint, Compacted, FORMAT, FileChangeKind, FileChanged, HostDecided, ItemAdded,
-    ItemCompleted, Level, Line, LineError, Mended, Notice, OpAccepted, PlanStep, PlanUpdated,
-    ProcessEnded, Record, RequestFinished, RequestOutcome, RequestRetried, RequestStarted,
-    RetryCause, SandboxWeaker, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished,
-    TurnStarted, TurnWorked,
+    Checkpoint, Compacted, FileChangeKind, FileChanged, HostDecided, ItemAdded, ItemCompleted,
+    Level, Mended, Notice, OpAccepted, PlanStep, PlanUpdated, ProcessEnded, Record,
+    RequestFinished, RequestOutcome, RequestRetried, RequestStarted, RetryCause, SandboxWeaker,
+    SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished, TurnStarted, TurnWorked,
 };
 pub use result::{CallResult, CommandEnd, CommandResult, Kept, NotWritten, Printed, RefusedHost};
 pub use settings::{

@@ -1,160 +1,12 @@
-//! Records: the lines of a session's log, which are also its durable events.
-//!
-//! A line is `{"seq":7,"at":1764090000123,"v":1,"kind":"CallStarted","body":{…}}` and a newline:
-//! its number from 0 without gaps, milliseconds since 1970, the version of the form, the kind and
-//! the kind's own body.
+//! Records: what the lines of a session's log say. They are also its durable events.
 
 use crate::{
-    ApprovalAsk, CallId, CallItem, CallResult, Content, Decision, Failure, Item, OpId, Outcome,
-    RequestId, SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
+    ApprovalAsk, CallId, CallItem, CallResult, Content, Decision, Failure, Item, LineError, OpId,
+    Outcome, RequestId, SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
 };
-use serde::{Deserialize, Serialize, ser::Error as _};
-use serde_json::{Value, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::{io, path::PathBuf};
-
-/// The version of the line's form that this program writes.
-pub const FORMAT: u32 = 1;
-
-/// A line that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LineError {
-    /// It is not JSON of the expected form.
-    #[error("not a line of a session log: {0}")]
-    Form(#[from] serde_json::Error),
-    /// It was written by a later version.
-    #[error("written in form {0}, this program reads up to {FORMAT}: use a newer troupe")]
-    Version(u32),
-    /// Its kind is unknown.
-    #[error("unknown kind of record `{0}`")]
-    Kind(String),
-}
-
-/// One line of a log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Line {
-    /// Its number, from 0, without gaps.
-    pub seq: u64,
-    /// When it was written, in milliseconds since 1970.
-    pub at: u64,
-    /// What it says.
-    pub record: Record,
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    seq: u64,
-    at: u64,
-    v: u32,
-    #[serde(borrow)]
-    kind: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    body: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct HeadOnly {
-    seq: u64,
-    at: u64,
-    kind: String,
-}
-
-/// What every version has.
-#[derive(Deserialize)]
-struct Form {
-    v: u32,
-}
-
-impl Line {
-    /// Reads a line (without or with its newline).
-    ///
-    /// # Errors
-    /// When it is not JSON of the form, of a later version, or of an unknown kind.
-    pub fn parse(text: &str) -> Result<Self, LineError> {
-        let head: Head<'_> = match serde_json::from_str(text) {
-            Ok(head) => head,
-            // A later version need not have our other fields.
-            Err(error) => {
-                let later = serde_json::from_str::<Form>(text).ok().filter(|form| form.v > FORMAT);
-                return Err(later.map_or(LineError::Form(error), |form| LineError::Version(form.v)));
-            }
-        };
-        if head.v > FORMAT {
-            return Err(LineError::Version(head.v));
-        }
-        let record = Record::parse(&head.kind, head.body.get())?;
-        Ok(Self { seq: head.seq, at: head.at, record })
-    }
-
-    /// A line from its parsed form, without a copy of its texts.
-    ///
-    /// # Errors
-    /// As [`Line::parse`].
-    pub fn from_value(mut value: Value) -> Result<Self, LineError> {
-        let version = value["v"].as_u64().and_then(|v| u32::try_from(v).ok());
-        if let Some(later) = version.filter(|version| *version > FORMAT) {
-            return Err(LineError::Version(later));
-        }
-        let body = value.get_mut("body").map(Value::take).unwrap_or_default();
-        let head = HeadOnly::deserialize(value)?;
-        let record = Record::from_body(&head.kind, body)?;
-        Ok(Self { seq: head.seq, at: head.at, record })
-    }
-
-    /// Writes the line, with its newline.
-    ///
-    /// # Errors
-    /// Only if a value cannot be written as JSON.
-    pub fn render(&self) -> Result<String, serde_json::Error> {
-        self.render_within(usize::MAX).map(Option::unwrap_or_default)
-    }
-
-    /// The same; `None` if its body has more than `most` bytes.
-    ///
-    /// # Errors
-    /// Only if a value cannot be written as JSON.
-    pub fn render_within(&self, most: usize) -> Result<Option<String>, serde_json::Error> {
-        let mut out = Bounded { text: self.head().into_bytes(), left: most };
-        match self.record.write_body(&mut out) {
-            Ok(()) => {}
-            Err(error) if error.is_io() => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        out.text.extend_from_slice(b"}\n");
-        String::from_utf8(out.text).map(Some).map_err(serde_json::Error::custom)
-    }
-
-    /// Writes the line with another body.
-    ///
-    /// # Errors
-    /// Only if a value cannot be written as JSON.
-    pub fn render_with(&self, body: &Value) -> Result<String, serde_json::Error> {
-        Ok(format!("{}{}}}\n", self.head(), serde_json::to_string(body)?))
-    }
-
-    /// Up to the body. The order of its keys is part of the form.
-    fn head(&self) -> String {
-        let (seq, at, kind) = (self.seq, self.at, self.record.kind());
-        format!("{{\"seq\":{seq},\"at\":{at},\"v\":{FORMAT},\"kind\":\"{kind}\",\"body\":")
-    }
-}
-
-/// A text that takes so many bytes more.
-struct Bounded {
-    text: Vec<u8>,
-    left: usize,
-}
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.left = self.left.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -174,21 +26,21 @@ macro_rules! records {
             /// Every kind's name.
             pub const KINDS: &'static [&'static str] = &[$(stringify!($name)),*];
 
-            fn parse(kind: &str, body: &str) -> Result<Self, LineError> {
+            pub(crate) fn parse(kind: &str, body: &str) -> Result<Self, LineError> {
                 match kind {
                     $(stringify!($name) => Ok(Self::$name(serde_json::from_str(body)?)),)*
-                    other => Err(LineError::Kind(other.to_owned())),
+                    other => Err(LineError::Kind { kind: other.to_owned() }),
                 }
             }
 
-            fn from_body(kind: &str, body: Value) -> Result<Self, LineError> {
+            pub(crate) fn from_body(kind: &str, body: Value) -> Result<Self, LineError> {
                 match kind {
                     $(stringify!($name) => Ok(Self::$name(serde_json::from_value(body)?)),)*
-                    other => Err(LineError::Kind(other.to_owned())),
+                    other => Err(LineError::Kind { kind: other.to_owned() }),
                 }
             }
 
-            fn write_body(&self, out: impl io::Write) -> Result<(), serde_json::Error> {
+            pub(crate) fn write_body(&self, out: impl io::Write) -> Result<(), serde_json::Error> {
                 match self {
                     $(Self::$name(body) => serde_json::to_writer(out, body),)*
                 }

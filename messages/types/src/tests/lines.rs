@@ -45,7 +45,66 @@ proptest! {
         while !whole.is_char_boundary(end) {
             end -= 1;
         }
-        prop_assert!(matches!(Line::parse(&whole[..end]), Err(LineError::Form(_))));
+        let refused = matches!(Line::parse(&whole[..end]), Err(LineError::Form { .. }));
+        prop_assert!(refused);
+    }
+
+    /// The quick way to a line's head and the general one never tell different things.
+    #[test]
+    fn the_head_of_a_line_is_that_of_the_whole_line(
+        line in line(),
+        form in 0_usize..4,
+        at in any::<prop::sample::Index>(),
+        other in "[{}\\[\\]\",:0-9 a-z]{0,3}",
+        damaged in any::<bool>(),
+    ) {
+        let rendered = line.render().unwrap();
+        let value: Value = serde_json::from_str(&rendered).unwrap();
+        let mut text = match form {
+            0 => rendered.clone(),
+            1 => serde_json::to_string_pretty(&value).unwrap().replace('\n', " "),
+            2 => format!("\u{feff}{}\r\n", rendered.trim_end()),
+            _ => format!("  {value}  "),
+        };
+        if damaged {
+            let mut characters: Vec<char> = text.chars().collect();
+            let from = at.index(characters.len());
+            characters.splice(from..(from + 2).min(characters.len()), other.chars());
+            text = characters.into_iter().collect();
+        }
+        match Line::parse(&text) {
+            Ok(parsed) => {
+                let head = LineHead::parse(text.as_bytes());
+                let head = head.map(|head| (head.seq, head.version <= FORMAT, head.kind));
+                prop_assert_eq!(head, Some((parsed.seq, true, parsed.record.kind().into())));
+                prop_assert_eq!(later_version(text.as_bytes()), None);
+            }
+            Err(LineError::Version { version }) => {
+                prop_assert_eq!(later_version(text.as_bytes()), Some(version));
+            }
+            Err(_) => {}
+        }
+        if form == 0 && !damaged {
+            prop_assert!(LineHead::written_by_us(&rendered.as_bytes()[..rendered.len().min(160)]).is_some());
+        }
+    }
+
+    /// Line ends do not matter to a digest; what stands in the line does.
+    #[test]
+    fn a_digest_tells_one_changed_byte(
+        line in line(),
+        at in any::<prop::sample::Index>(),
+        other in any::<u8>(),
+    ) {
+        let rendered = line.render().unwrap().into_bytes();
+        let digest = line_digest(&rendered);
+        let whole = rendered.trim_ascii_end();
+        prop_assert_eq!(line_digest(whole), digest);
+        prop_assert_eq!(line_digest(&[whole, b"\r\n"].concat()), digest);
+        let mut changed = whole.to_vec();
+        let at = at.index(whole.len() - 1);
+        changed[at] = other;
+        prop_assert_eq!(line_digest(&changed) == digest, changed == whole);
     }
 
     #[test]
@@ -97,7 +156,7 @@ fn a_later_version_is_named_whatever_else_it_holds() {
     ];
     for text in texts {
         let error = Line::parse(&text).unwrap_err();
-        assert!(matches!(error, LineError::Version(version) if version == later), "{error:?}");
+        assert!(matches!(error, LineError::Version { version } if version == later), "{error:?}");
         let expected = format!(
             "written in form {later}, this program reads up to {FORMAT}: use a newer troupe"
         );
@@ -110,7 +169,7 @@ fn an_unknown_kind_is_named() {
     for kind in ["Applauded", r"Appl\u0061uded"] {
         let text = format!(r#"{{"seq":7,"at":1,"v":1,"kind":"{kind}","body":{{}}}}"#);
         let error = Line::parse(&text).unwrap_err();
-        assert!(matches!(&error, LineError::Kind(kind) if kind == "Applauded"), "{error:?}");
+        assert!(matches!(&error, LineError::Kind { kind } if kind == "Applauded"), "{error:?}");
         assert_eq!(error.to_string(), "unknown kind of record `Applauded`");
     }
 }
@@ -139,7 +198,7 @@ fn what_is_missing_or_wrong_is_named() {
     ];
     for (text, part) in cases {
         let error = Line::parse(text).unwrap_err();
-        assert!(matches!(error, LineError::Form(_)), "{text}: {error:?}");
+        assert!(matches!(error, LineError::Form { .. }), "{text}: {error:?}");
         assert!(error.to_string().contains(part), "{text}: {error}");
         assert!(error.to_string().starts_with("not a line of a session log: "), "{error}");
     }
