@@ -1,6 +1,6 @@
 //! The fold of a log, for those who write one without a conversation.
 
-use crate::core::{Work, checkpoint, state::State};
+use crate::core::{Work, checkpoint, context::Place, state::State};
 use troupe_messages::{Replay, ReplayLine};
 use troupe_types::{Checkpoint, Record};
 
@@ -9,9 +9,9 @@ use troupe_types::{Checkpoint, Record};
 pub struct Fold(State);
 
 impl Fold {
-    /// Takes one more record, number `seq`, whose line starts at `offset`.
-    pub fn apply(&mut self, seq: u64, offset: u64, record: &Record) {
-        self.0.apply(seq, Some(offset), record);
+    /// Takes one more record, number `seq`, whose line starts at `offset` and has this digest.
+    pub fn apply(&mut self, seq: u64, offset: u64, digest: u32, record: &Record) {
+        self.0.apply(seq, Some(Place { offset, digest }), record);
     }
 
     /// Lets the items of the context go; their places are kept.
@@ -21,10 +21,32 @@ impl Fold {
         }
     }
 
-    /// The state as a checkpoint.
+    /// The state as the checkpoint whose line will start at `at`.
     #[must_use]
-    pub fn checkpoint(&self) -> Option<Checkpoint> {
-        checkpoint::write(&self.0)
+    pub fn checkpoint(&self, at: u64) -> Option<Checkpoint> {
+        checkpoint::write(&self.0, at)
+    }
+}
+
+/// Takes the lines of a replay, in order.
+pub(crate) fn take(state: &mut State, line: &ReplayLine) {
+    match line {
+        ReplayLine::Line { offset, digest, seq, line, .. } => {
+            let place = Place { offset: *offset, digest: *digest };
+            match seq {
+                Some(seq) => state.apply(*seq, Some(place), &line.record),
+                None => state.take_stray(place, &line.record),
+            }
+            if *seq != Some(line.seq) {
+                state.core.doubt_open_calls();
+            }
+        }
+        // It may have said that a call begins.
+        ReplayLine::Skipped { seq, .. } => {
+            state.core.doubt_open_calls();
+            let after = seq.map_or(0, |seq| seq.saturating_add(1));
+            state.core.next_seq = state.core.next_seq.max(after);
+        }
     }
 }
 
@@ -34,10 +56,6 @@ pub fn work(replay: &Replay) -> Work {
     let checkpoint = replay.checkpoint.as_ref();
     let mut state =
         checkpoint.and_then(|(_, checkpoint)| checkpoint::read(checkpoint)).unwrap_or_default();
-    for entry in &replay.rest {
-        if let ReplayLine::Line { offset, line, .. } = entry {
-            state.apply(line.seq, Some(*offset), &line.record);
-        }
-    }
+    replay.rest.iter().for_each(|line| take(&mut state, line));
     state.core.work()
 }

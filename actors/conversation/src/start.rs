@@ -3,6 +3,7 @@
 use crate::{
     Args, Conversation,
     core::{Found, Live, Machine, Setup, checkpoint, state::State},
+    fold::take,
 };
 use std::{
     collections::HashMap,
@@ -15,7 +16,7 @@ use troupe_messages::{
     ConversationMessage, RecorderMessage, Replay, ReplayError, ReplayLine, StreamMessage,
     ToolMessage,
 };
-use troupe_types::{CallId, RequestId};
+use troupe_types::{CallId, LineError, LogFlaw, Record, RequestId};
 
 /// How long a start waits for the log: it may have to wait for another process's lock.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -24,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 struct Rebuilt {
     state: State,
     since_checkpoint: (u64, u64),
-    skipped: Vec<String>,
+    flaws: Vec<LogFlaw>,
     read_only: Option<String>,
     mended: Option<(u64, String)>,
 }
@@ -63,7 +64,7 @@ pub(crate) async fn start(
         since_checkpoint: rebuilt.since_checkpoint,
         held: args.held.load(Ordering::Acquire),
         read_only: rebuilt.read_only,
-        found: Found { skipped: rebuilt.skipped, mended: rebuilt.mended },
+        found: Found { flaws: rebuilt.flaws, mended: rebuilt.mended },
         ..Live::default()
     };
     let setup = Setup {
@@ -108,22 +109,18 @@ async fn rebuild(recorder: &Mailbox<RecorderMessage>) -> Result<Rebuilt, StartEr
     let replay = replay.map_err(|ReplayError(text)| StartError(text))?;
     let next_seq = replay.next_seq;
     let mut state = State::default();
-    for entry in &replay.rest {
-        if let ReplayLine::Line { offset, line, .. } = entry {
-            let before = state.clone();
-            let applied = catch_unwind(AssertUnwindSafe(|| {
-                state.apply(line.seq, Some(*offset), &line.record);
-            }));
-            if applied.is_err() {
-                state = before;
-            }
+    for line in &replay.rest {
+        let before = state.clone();
+        let taken = catch_unwind(AssertUnwindSafe(|| take(&mut state, line)));
+        if taken.is_err() {
+            state = before;
         }
     }
     state.core.next_seq = next_seq;
     Ok(Rebuilt {
         state,
         since_checkpoint: (0, 0),
-        skipped: Vec::new(),
+        flaws: Vec::new(),
         read_only: Some(why),
         mended: None,
     })
@@ -136,21 +133,30 @@ fn fold(replay: Replay) -> Option<Rebuilt> {
         None => State::default(),
     };
     let mut since_checkpoint = (0, 0);
-    let mut skipped = Vec::new();
-    for entry in &replay.rest {
-        match entry {
-            ReplayLine::Line { offset, len, line } => {
-                state.apply(line.seq, Some(*offset), &line.record);
-                since_checkpoint.0 += 1;
-                since_checkpoint.1 += len;
-            }
-            ReplayLine::Skipped { offset, reason } => {
-                // It may have said that a call begins.
-                state.core.doubt_open_calls();
-                skipped.push(format!("the line at byte {offset} of the log is skipped: {reason}"));
-            }
+    for line in &replay.rest {
+        take(&mut state, line);
+        if let ReplayLine::Line { len, .. } = line {
+            since_checkpoint.0 += 1;
+            since_checkpoint.1 += len;
         }
     }
     state.core.next_seq = replay.next_seq;
-    Some(Rebuilt { state, since_checkpoint, skipped, read_only: None, mended: replay.mended })
+    let read_only = replay.later.map(|version| LineError::Version { version }.to_string());
+    let flaws = untold(replay.flaws, &replay.rest);
+    Some(Rebuilt { state, since_checkpoint, flaws, read_only, mended: replay.mended })
+}
+
+/// The flaws that the log does not tell yet.
+fn untold(mut flaws: Vec<LogFlaw>, lines: &[ReplayLine]) -> Vec<LogFlaw> {
+    let mut more = 0;
+    for line in lines {
+        if let ReplayLine::Line { line, .. } = line
+            && let Record::LogFlaws(told) = &line.record
+        {
+            flaws.retain(|flaw| !told.flaws.contains(flaw));
+            more = more.max(told.more);
+        }
+    }
+    // Those that were too many to be told one by one.
+    if flaws.len() as u64 <= more { Vec::new() } else { flaws }
 }

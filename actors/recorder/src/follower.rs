@@ -146,7 +146,9 @@ impl Follower {
                 true => None,
                 false => Some(match read_line(at, text, &self.folder) {
                     ReplayLine::Line { offset, line, .. } => Followed::Line { offset, line },
-                    ReplayLine::Skipped { offset, reason } => Followed::Skipped { offset, reason },
+                    ReplayLine::Skipped { offset, reason, .. } => {
+                        Followed::Skipped { offset, reason }
+                    }
                 }),
             };
             self.used += len;

@@ -12,6 +12,7 @@ mod hook;
 mod list;
 mod log_file;
 mod names;
+mod order;
 mod path;
 mod published;
 mod reader;

@@ -4,7 +4,7 @@ use crate::{
     LogHook, LogPath, LogPoint, Published,
     blob::{self, make_folder},
     hook::pass,
-    reader::{LogReader, last_newline},
+    reader::{LogReader, Tail, last_newline},
 };
 use std::{
     fs::{self, File, TryLockError},
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::watch;
 use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
-use troupe_types::Line;
+use troupe_types::{Line, LineError, line_digest};
 
 /// Why a log is not open.
 pub(crate) enum OpenFailure {
@@ -40,7 +40,7 @@ pub(crate) struct LogFile {
     /// Bytes of whole lines.
     len: u64,
     fault: Option<StorageFault>,
-    /// A sync failed: nothing is ever written again.
+    /// A sync failed, or a later program wrote to it: nothing is ever written again.
     read_only: bool,
     /// Bytes of a failed write may stand behind the whole lines.
     uncut: bool,
@@ -194,15 +194,27 @@ impl LogFile {
             }));
         }
         let whole = last_newline(file, size).map_err(|error| self.failed("be read", &error))?;
-        if whole < size {
+        let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
+        let tail = reader.map_or(Ok(Tail::default()), |reader| reader.until(whole).tail());
+        let tail = tail.map_err(|error| self.failed("be read", &error))?;
+        if let Some(version) = tail.later {
+            // Left as it is, byte for byte.
+            self.read_only = true;
+            self.fault = Some(self.later(version));
+        } else if whole < size {
             self.cut_torn(file, whole, size).map_err(|error| self.failed("be repaired", &error))?;
         }
-        let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
-        let next = reader.map_or(Ok(0), |reader| reader.next_seq());
-        self.next_seq = next.map_err(|error| self.failed("be read", &error))?;
+        self.next_seq = tail.next;
         self.len = whole;
         self.known = true;
         Ok(())
+    }
+
+    fn later(&self, version: u32) -> StorageFault {
+        let reason = LineError::Version { version };
+        let message =
+            format!("the session's log {} is not written to: {reason}", self.path.file().display());
+        StorageFault { kind: FaultKind::ReadOnly, message }
     }
 
     /// Keeps an incomplete last line in a file of its own, and cuts it off.
@@ -300,7 +312,8 @@ impl LogFile {
             self.blobs.extend(rendered.files);
             let offset = self.len + text.len() as u64;
             let len = rendered.text.len() as u64;
-            appended.push(Appended { seq: line.seq, offset: Some(offset), len });
+            let digest = line_digest(rendered.text.as_bytes());
+            appended.push(Appended { seq: line.seq, offset: Some(offset), len, digest });
             if text.is_empty() {
                 text = rendered.text;
             } else {

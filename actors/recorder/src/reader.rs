@@ -1,13 +1,16 @@
 //! Reading a log: from the tail, from a place, or line by line. Never writes, never locks.
 
-use crate::{LogPath, blob};
+use crate::{LogPath, blob, order::order};
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom},
     path::PathBuf,
 };
 use troupe_messages::{Replay, ReplayLine};
-use troupe_types::{Checkpoint, Line, LineError, LineHead, Record, is_blank_line};
+use troupe_types::{
+    Checkpoint, FORMAT, Line, LineError, LineHead, Record, is_blank_line, later_version,
+    line_digest,
+};
 
 /// The first block read from the tail; each next one is twice as long, up to [`BLOCK_MAX`].
 const BLOCK: usize = 64 * 1024;
@@ -17,6 +20,15 @@ const BLOCK_MAX: usize = 4 * 1024 * 1024;
 const HEAD: usize = 160;
 /// The kind of a checkpoint.
 const CHECKPOINT: &str = "Checkpoint";
+
+/// How a log ends.
+#[derive(Default)]
+pub(crate) struct Tail {
+    /// The number after the last line's.
+    pub(crate) next: u64,
+    /// The form of a later program that a line has.
+    pub(crate) later: Option<u32>,
+}
 
 /// A log opened for reading. An incomplete last line is not there yet.
 pub struct LogReader {
@@ -64,13 +76,36 @@ impl LogReader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next_seq(&self) -> io::Result<u64> {
-        let found = self.scan_back(self.end, |head| self.plausible(head))?;
-        Ok(found.map_or(0, |(_, seq)| seq + 1))
+        Ok(self.tail()?.next)
     }
 
-    /// The number of a line, unless there cannot be so many lines.
-    pub(crate) fn plausible(&self, head: &LineHead<'_>) -> Option<u64> {
-        (head.seq < self.end).then_some(head.seq)
+    /// Reads from the end as far back as a checkpoint that fits; where a line until there is not
+    /// as it should be, everything.
+    pub(crate) fn tail(&self) -> io::Result<Tail> {
+        let mut tail = Tail { next: 0, later: None };
+        let mut sound = true;
+        let mut expected = None;
+        self.each_back(self.end, |offset, line| {
+            if is_blank_line(line) {
+                return None;
+            }
+            let Some(head) = LineHead::parse(line) else {
+                sound = false;
+                tail.later = tail.later.max(later_version(line));
+                return None;
+            };
+            tail.later = tail.later.max(Some(head.version).filter(|version| *version > FORMAT));
+            sound &= head.seq < self.end && expected.is_none_or(|seq| Some(head.seq) == seq);
+            expected = Some(head.seq.checked_sub(1));
+            tail.next = tail.next.max(head.seq.saturating_add(1));
+            let checkpoint = sound && head.kind == CHECKPOINT;
+            (checkpoint && self.fitting_checkpoint(offset).is_ok_and(|found| found.is_some()))
+                .then_some(())
+        })?;
+        if !sound {
+            tail.next = self.replay(None)?.next_seq;
+        }
+        Ok(tail)
     }
 
     /// Where the line with this number starts; `None` if there is none.
@@ -95,35 +130,66 @@ impl LogReader {
         Ok(offset + reader.take(self.end - offset).skip_until(b'\n')? as u64)
     }
 
-    /// The last checkpoint that starts before `before`, and every line after it.
+    /// The last checkpoint that starts before `before` and still fits, and every line after it in
+    /// order. Where lines are missing there, or belong before it, everything from the beginning.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn replay(&self, before: Option<u64>) -> io::Result<Replay> {
         let mut limit = before.unwrap_or(self.end).min(self.end);
-        let mut from = 0;
-        let mut checkpoint = None;
-        while let Some((offset, ())) =
-            self.scan_back(limit, |head| (head.kind == CHECKPOINT).then_some(()))?
-        {
-            if let Some((len, body)) = self.checkpoint_at(offset)? {
-                from = offset + len;
-                checkpoint = Some((offset, body));
+        let is_one = |head: &LineHead<'_>| (head.kind == CHECKPOINT).then_some(());
+        while let Some((offset, ())) = self.scan_back(limit, is_one)? {
+            if let Some((after, seq, body)) = self.fitting_checkpoint(offset)? {
+                let (replay, whole) = self.ordered(after, seq + 1)?;
+                if whole {
+                    return Ok(Replay { checkpoint: Some((offset, body)), ..replay });
+                }
                 break;
             }
             limit = offset;
         }
-        let rest = self.lines(from)?.collect::<io::Result<Vec<_>>>()?;
-        Ok(Replay { checkpoint, rest, next_seq: self.next_seq()?, mended: None })
+        Ok(self.ordered(0, 0)?.0)
     }
 
-    fn checkpoint_at(&self, offset: u64) -> io::Result<Option<(u64, Checkpoint)>> {
-        let text = self.line_at(offset)?;
-        let line = blob::parse(&text, &self.folder);
-        Ok(match line.map(|line| line.record) {
-            Ok(Record::Checkpoint(body)) => Some((text.len() as u64, body)),
+    /// The lines from this place on, in order, and whether they are all there.
+    fn ordered(&self, from: u64, first: u64) -> io::Result<(Replay, bool)> {
+        let found = self.lines(from)?.collect::<io::Result<Vec<_>>>()?;
+        let later = found.iter().filter_map(|line| match line {
+            ReplayLine::Skipped { reason: LineError::Version { version }, .. } => Some(*version),
             _ => None,
-        })
+        });
+        let later = later.max();
+        let ordered = order(found, first, self.end);
+        let replay = Replay {
+            checkpoint: None,
+            rest: ordered.lines,
+            flaws: ordered.flaws,
+            later,
+            next_seq: ordered.next,
+            mended: None,
+        };
+        Ok((replay, ordered.whole))
+    }
+
+    /// The checkpoint whose line starts here, with the place behind it and its number, if it and
+    /// every line it points at are as it says.
+    fn fitting_checkpoint(&self, offset: u64) -> io::Result<Option<(u64, u64, Checkpoint)>> {
+        let text = self.line_at(offset)?;
+        let Ok(Line { seq, record: Record::Checkpoint(body), .. }) =
+            blob::parse(&text, &self.folder)
+        else {
+            return Ok(None);
+        };
+        let behind = body.lines.iter().all(|line| line.offset < offset);
+        if body.at != offset || !behind || seq >= self.end {
+            return Ok(None);
+        }
+        let mut digests = body.lines.iter().map(|line| line.digest);
+        let mut fits = true;
+        self.each_at(body.lines.iter().map(|line| line.offset), |_, text| {
+            fits &= digests.next() == Some(line_digest(text));
+        })?;
+        Ok(fits.then_some((offset + text.len() as u64, seq, body)))
     }
 
     /// The bytes of the line that starts at this place, with its end.
@@ -135,25 +201,36 @@ impl LogReader {
         Ok(text)
     }
 
-    /// The lines that start at these places, in ascending order.
+    /// The lines that start at these places; quickest in ascending order.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub fn lines_at(&self, offsets: &[u64]) -> io::Result<Vec<ReplayLine>> {
+        let mut lines = Vec::with_capacity(offsets.len());
+        self.each_at(offsets.iter().copied(), |offset, text| {
+            lines.push(read_line(offset, text, &self.folder));
+        })?;
+        Ok(lines)
+    }
+
+    fn each_at(
+        &self,
+        offsets: impl Iterator<Item = u64>,
+        mut each: impl FnMut(u64, &[u8]),
+    ) -> io::Result<()> {
         let mut reader = BufReader::with_capacity(BLOCK, &self.file);
         reader.seek(SeekFrom::Start(0))?;
         let mut at = 0u64;
         let mut text = Vec::new();
-        let mut lines = Vec::with_capacity(offsets.len());
-        for &offset in offsets {
+        for offset in offsets {
             // Stays within the buffer where it can.
             reader.seek_relative(offset.cast_signed().wrapping_sub(at.cast_signed()))?;
             text.clear();
             reader.read_until(b'\n', &mut text)?;
             at = offset + text.len() as u64;
-            lines.push(read_line(offset, &text, &self.folder));
+            each(offset, &text);
         }
-        Ok(lines)
+        Ok(())
     }
 
     /// Every line from this place on, but blank ones.
@@ -182,6 +259,11 @@ impl LogReader {
                 }
             }
         }))
+    }
+
+    /// Whether there is any line of a log in it.
+    pub(crate) fn holds_lines(&self) -> io::Result<bool> {
+        Ok(self.scan_back(self.end, |_| Some(()))?.is_some())
     }
 
     /// What `found` makes of the last line of one of these kinds that it takes.
@@ -276,8 +358,17 @@ pub fn next_seq(path: &LogPath) -> io::Result<u64> {
 
 pub(crate) fn read_line(offset: u64, text: &[u8], folder: &std::path::Path) -> ReplayLine {
     match blob::parse(text, folder) {
-        Ok(line) => ReplayLine::Line { offset, len: text.len() as u64, line: Box::new(line) },
-        Err(reason) => ReplayLine::Skipped { offset, reason },
+        Ok(line) => ReplayLine::Line {
+            offset,
+            len: text.len() as u64,
+            digest: line_digest(text),
+            seq: Some(line.seq),
+            line: Box::new(line),
+        },
+        Err(reason) => {
+            let seq = LineHead::parse(text).map(|head| head.seq);
+            ReplayLine::Skipped { offset, seq, reason }
+        }
     }
 }
 

@@ -221,7 +221,7 @@ fn last_turn(path: &LogPath) -> io::Result<LastTurn> {
     Ok(match found {
         Some(found) => found,
         // A log without a whole line, or without any turn: nothing can go on in it.
-        None if reader.end() == 0 || reader.next_seq()? > 0 => LastTurn::Over,
+        None if reader.end() == 0 || reader.holds_lines()? => LastTurn::Over,
         None => LastTurn::Unclear(unclear),
     })
 }

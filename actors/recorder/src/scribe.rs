@@ -349,7 +349,7 @@ fn write(log: &mut LogFile, target: &Target, batch: Vec<Append>) {
             target.refuse(append.seq, fault);
         } else if append.seq < next {
             // Perhaps of this very batch: told after it.
-            let line = Appended { seq: append.seq, offset: None, len: 0 };
+            let line = Appended { seq: append.seq, offset: None, len: 0, digest: 0 };
             older.push((line, append.notify));
         } else if append.seq > next {
             let message = format!("line {} came where line {next} was expected", append.seq);

@@ -242,18 +242,26 @@ async fn a_replay_starts_from_the_last_checkpoint_wherever_it_is() {
             stage.write(seq, &text);
             seq += 1;
         }
+        for _ in 0..before {
+            stage.told().await.unwrap();
+        }
+        let at = fs::metadata(stage.path.file()).map_or(0, |meta| meta.len());
         let fake = r#"{"kind":"Checkpoint"} "kind":"Checkpoint""#;
-        stage.append(seq, Checkpoint { context: vec![1], state: "s".into() }, Durability::Written);
+        stage.append(
+            seq,
+            Checkpoint { at, lines: Vec::new(), state: "s".into() },
+            Durability::Written,
+        );
         stage.write(seq + 1, fake);
         for more in 0..after {
             stage.write(seq + 2 + more, &text);
         }
-        for _ in 0..before + after + 2 {
+        for _ in 0..after + 2 {
             stage.told().await.unwrap();
         }
         let replay = stage.replay().await.unwrap();
         let (offset, checkpoint) = replay.checkpoint.unwrap();
-        assert_eq!(checkpoint.context, [1]);
+        assert_eq!((checkpoint.at, &*checkpoint.state), (offset, "s"));
         assert_eq!(replay.rest.len() as u64, after + 1);
         assert_eq!(text_of(&replay.rest[0]), fake);
         let reader = LogReader::open(&stage.path).unwrap().unwrap();

@@ -3,8 +3,8 @@
 use crate::{
     exit::message_of,
     text::{
-        NO_FINAL_MESSAGE, Retries, clean, exit_code, given, grouped, script, summary, tokens,
-        weaker, why,
+        NO_FINAL_MESSAGE, Retries, clean, exit_code, flaws, given, grouped, mended, script,
+        summary, tokens, weaker, why,
     },
 };
 use std::{
@@ -198,13 +198,8 @@ impl HumanEvents {
                 self.colored(RED, &format!("warning: {}", weaker(&body.ways)))
             }
             Record::Compacted(_) => self.block(&self.paint(DIM, "context compacted")),
-            Record::Mended(body) => self.block(&self.paint(
-                DIM,
-                &format!(
-                    "the log ended in {} incomplete bytes, kept in {}",
-                    body.bytes, body.kept_in
-                ),
-            )),
+            Record::Mended(body) => self.block(&self.paint(DIM, &mended(body))),
+            Record::LogFlaws(body) => self.colored(RED, &format!("warning: {}", flaws(body))),
             Record::TurnFinished(body) => {
                 let mut tokens = self.paint(DIM, &tokens(body));
                 if body.no_final_message {

@@ -3,7 +3,7 @@
 use crate::{
     exit::message_of,
     item::{Status, command_facts},
-    text::{NO_FINAL_MESSAGE, Retries, command_line, exit_code, given, weaker, why},
+    text::{NO_FINAL_MESSAGE, Retries, command_line, exit_code, flaws, given, mended, weaker, why},
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -123,6 +123,8 @@ impl JsonEvents {
             Record::Notice(body) => match body.level {
                 Level::Warning | Level::Error => vec![self.warning(&body.text)],
             },
+            Record::Mended(body) => vec![self.warning(&mended(&body))],
+            Record::LogFlaws(body) => vec![self.warning(&flaws(&body))],
             Record::SandboxWeaker(body) => vec![self.warning(&weaker(&body.ways))],
             Record::HostDecided(body) if body.allowed => Vec::new(),
             Record::HostDecided(body) => {
@@ -141,8 +143,7 @@ impl JsonEvents {
             | Record::ProcessEnded(_)
             | Record::Compacted(_)
             | Record::TurnWorked(_)
-            | Record::Checkpoint(_)
-            | Record::Mended(_) => Vec::new(),
+            | Record::Checkpoint(_) => Vec::new(),
         }
     }
 

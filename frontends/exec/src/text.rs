@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 use troupe_types::{
-    CallDetail, CallFinished, CallResult, CommandEnd, Content, Outcome, RequestRetried, RetryCause,
-    Span, TurnFinished,
+    CallDetail, CallFinished, CallResult, CommandEnd, Content, LogFlaw, LogFlaws, Mended, Outcome,
+    RequestRetried, RetryCause, Span, TurnFinished,
 };
 
 /// A command line as one would type it.
@@ -81,6 +81,46 @@ pub(crate) fn script(argv: &[String]) -> String {
 /// A warning that the sandbox is weaker than its mode promises.
 pub(crate) fn weaker(ways: &[String]) -> String {
     format!("the sandbox is weaker here than its mode promises: {}", ways.join("; "))
+}
+
+/// An incomplete last line that was cut off.
+pub(crate) fn mended(body: &Mended) -> String {
+    format!(
+        "the session's log ended in an incomplete line: its {} bytes were cut off and kept in {}",
+        body.bytes, body.kept_in
+    )
+}
+
+/// What is wrong with the lines of a log.
+pub(crate) fn flaws(body: &LogFlaws) -> String {
+    let mut all: Vec<String> = body.flaws.iter().map(flaw).collect();
+    if body.more > 0 {
+        all.push(format!("{} more", body.more));
+    }
+    let all = all.join("; ");
+    format!("the session's log is damaged; what can be read of it is used: {all}")
+}
+
+fn flaw(flaw: &LogFlaw) -> String {
+    let lines = |from: u64, to: u64, one: &str, all: &str| match from == to {
+        true => format!("line {from} {one}"),
+        false => format!("lines {from} to {to} {all}"),
+    };
+    match flaw {
+        LogFlaw::Missing { from, to } => lines(*from, *to, "is missing", "are missing"),
+        LogFlaw::Repeated { from, to } => {
+            lines(*from, *to, "stands there more than once", "stand there more than once")
+        }
+        LogFlaw::Ambiguous { from, to } => {
+            lines(*from, *to, "is there in two forms", "are there in two forms")
+        }
+        LogFlaw::Moved { from, to } => {
+            lines(*from, *to, "is not in its place", "are not in their places")
+        }
+        LogFlaw::Unusable { offset, reason } => {
+            format!("the line at byte {offset} cannot be used ({reason})")
+        }
+    }
 }
 
 /// The text without what a terminal would obey: models and commands may say anything.

@@ -2,7 +2,7 @@
 
 use crate::ToolMessage;
 use troupe_kit::{Mailbox, Reply};
-use troupe_types::{CallId, Checkpoint, Line, LineError, Record};
+use troupe_types::{CallId, Checkpoint, Line, LineError, LogFlaw, Record};
 
 /// What the recorder is told.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ pub struct Appended {
     pub offset: Option<u64>,
     /// Its length in bytes.
     pub len: u64,
+    /// Its digest ([`troupe_types::line_digest`]).
+    pub digest: u32,
 }
 
 /// Why a line is not in the log.
@@ -103,6 +105,11 @@ pub enum ReplayLine {
         offset: u64,
         /// Its length in bytes.
         len: u64,
+        /// Its digest ([`troupe_types::line_digest`]).
+        digest: u32,
+        /// The number it goes by. It differs from the line's own where that cannot be right;
+        /// `None` where another line has it and none is vacant.
+        seq: Option<u64>,
         /// The line.
         line: Box<Line>,
     },
@@ -110,6 +117,8 @@ pub enum ReplayLine {
     Skipped {
         /// Where it starts, in bytes.
         offset: u64,
+        /// Its number, where that can be told.
+        seq: Option<u64>,
         /// Why.
         reason: LineError,
     },
@@ -120,8 +129,12 @@ pub enum ReplayLine {
 pub struct Replay {
     /// The last checkpoint that can be used, and where it starts.
     pub checkpoint: Option<(u64, Checkpoint)>,
-    /// Every line after the checkpoint.
+    /// Every line after the checkpoint, in the order of their numbers.
     pub rest: Vec<ReplayLine>,
+    /// What is wrong with those lines.
+    pub flaws: Vec<LogFlaw>,
+    /// The form of a later program that some line has: nothing may be written to the log.
+    pub later: Option<u32>,
     /// The next number.
     pub next_seq: u64,
     /// Bytes of an incomplete last line that were cut, and the file that keeps them.

@@ -39,9 +39,10 @@ pub use outcome::{ErrorClass, Failure, Outcome};
 pub use record::{
     ApprovalAnswered, ApprovalAsked, CallDetail, CallFinished, CallRequested, CallStarted, Channel,
     Checkpoint, Compacted, FileChangeKind, FileChanged, HostDecided, ItemAdded, ItemCompleted,
-    Level, Mended, Notice, OpAccepted, PlanStep, PlanUpdated, ProcessEnded, Record,
-    RequestFinished, RequestOutcome, RequestRetried, RequestStarted, RetryCause, SandboxWeaker,
-    SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished, TurnStarted, TurnWorked,
+    Level, LinePlace, LogFlaw, LogFlaws, Mended, Notice, OpAccepted, PlanStep, PlanUpdated,
+    ProcessEnded, Record, RequestFinished, RequestOutcome, RequestRetried, RequestStarted,
+    RetryCause, SandboxWeaker, SessionCreated, SessionOpened, StepStatus, TextPart, TurnFinished,
+    TurnStarted, TurnWorked,
 };
 pub use result::{CallResult, CommandEnd, CommandResult, Kept, NotWritten, Printed, RefusedHost};
 pub use settings::{

@@ -116,6 +116,8 @@ records! {
     Checkpoint,
     /// An incomplete last line was cut off.
     Mended,
+    /// Lines of the log are missing, damaged or not where they belong.
+    LogFlaws,
 }
 
 /// Body of [`Record::SessionCreated`].
@@ -571,14 +573,41 @@ pub struct TurnFinished {
     pub uncounted: u32,
 }
 
-/// Body of [`Record::Checkpoint`]: enough to rebuild the state without the lines before it.
+/// Body of [`Record::Checkpoint`]: enough to rebuild the state without the lines before it. It
+/// counts only while it and every line it points at are where it says, unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Checkpoint {
-    /// Where the lines that make the context start, in bytes: the first absolute, then distances.
-    pub context: Vec<u64>,
+    /// Where its own line starts, in bytes.
+    pub at: u64,
+    /// The lines that make the context, in order.
+    pub lines: Vec<LinePlace>,
     /// The rest of the state, as the conversation wrote it (JSON).
     pub state: String,
+}
+
+/// A line that a checkpoint points at; written as `[offset, number, digest]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64, u32)", into = "(u64, u64, u32)")]
+pub struct LinePlace {
+    /// Where it starts, in bytes.
+    pub offset: u64,
+    /// Its number.
+    pub seq: u64,
+    /// Its digest ([`crate::line_digest`]).
+    pub digest: u32,
+}
+
+impl From<(u64, u64, u32)> for LinePlace {
+    fn from((offset, seq, digest): (u64, u64, u32)) -> Self {
+        Self { offset, seq, digest }
+    }
+}
+
+impl From<LinePlace> for (u64, u64, u32) {
+    fn from(place: LinePlace) -> Self {
+        (place.offset, place.seq, place.digest)
+    }
 }
 
 /// Body of [`Record::Mended`].
@@ -588,4 +617,60 @@ pub struct Mended {
     pub bytes: u64,
     /// The file beside the log that keeps them.
     pub kept_in: String,
+}
+
+/// Body of [`Record::LogFlaws`]: told once, by the process that finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFlaws {
+    /// What is wrong; the first ones, if there are many.
+    pub flaws: Vec<LogFlaw>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_none_more")]
+    pub more: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none_more(value: &u64) -> bool {
+    *value == 0
+}
+
+/// Something that is wrong with a log. Numbers are those of lines, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "flaw", rename_all = "snake_case")]
+pub enum LogFlaw {
+    /// Lines are not there.
+    Missing {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Lines stand more than once; they count once.
+    Repeated {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Different lines have these numbers.
+    Ambiguous {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// Lines stand behind ones with higher numbers; they were put in order.
+    Moved {
+        /// The first.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
+    /// A line cannot be used.
+    Unusable {
+        /// Where it starts, in bytes.
+        offset: u64,
+        /// Why.
+        reason: LineError,
+    },
 }

@@ -15,7 +15,7 @@ use troupe_types::{
     CallResult, CallStarted, CommandEnd, CommandResult, Compacted, Content, Item, ItemAdded,
     ItemCompleted, Line, Op, OpAccepted, Outcome, Printed, Record, RequestFinished, RequestId,
     RequestOutcome, RequestStarted, SessionCreated, SessionId, SessionOpened, SessionSettings,
-    Submission, SummaryItem, TurnFinished, TurnId, TurnStarted, Usage, UserItem,
+    Submission, SummaryItem, TurnFinished, TurnId, TurnStarted, Usage, UserItem, line_digest,
 };
 
 /// Items between the compaction and the end.
@@ -89,7 +89,8 @@ impl Log {
         let line = Line { seq: self.seq, at, record: record.into() };
         let text = line.render().map_err(io::Error::other)?;
         self.out.write_all(text.as_bytes())?;
-        self.fold.apply(self.seq, self.offset, &line.record);
+        let digest = line_digest(text.as_bytes());
+        self.fold.apply(self.seq, self.offset, digest, &line.record);
         self.since_checkpoint += 1;
         self.seq += 1;
         self.offset += text.len() as u64;
@@ -178,7 +179,7 @@ impl Log {
         // One before the compaction would carry the place of every item so far.
         if self.compacted
             && self.since_checkpoint >= CHECKPOINT_LINES
-            && let Some(checkpoint) = self.fold.checkpoint()
+            && let Some(checkpoint) = self.fold.checkpoint(self.offset)
         {
             self.since_checkpoint = 0;
             self.write(checkpoint)?;

@@ -1,7 +1,7 @@
 //! Appending: each decision is a record, applied at once and written behind; what must not happen
 //! before it is written waits here.
 
-use super::{Effect, Effects, Machine, checkpoint};
+use super::{Effect, Effects, Machine, checkpoint, context::Place};
 use crate::WINDOW;
 use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
 use troupe_types::{CallId, Decision, ErrorClass, Failure, OpId, Record, RequestId};
@@ -72,9 +72,12 @@ impl Machine {
         let place = self.state.context.partition_point(|entry| entry.seq < line.seq);
         if let Some(entry) = self.state.context.get_mut(place)
             && entry.seq == line.seq
-            && line.offset.is_some()
+            && let Some(offset) = line.offset
         {
-            entry.offset = line.offset;
+            entry.place = Some(Place { offset, digest: line.digest });
+        }
+        if let Some(offset) = line.offset {
+            self.live.end = Some(offset + line.len);
         }
         let written = self.live.written;
         while let Some((_, after)) = self.live.waiting.pop_front_if(|(seq, _)| *seq < written) {
@@ -107,9 +110,9 @@ impl Machine {
         if self.checkpoint_due() && self.under_way() == 0 {
             // What is written counts from here on, also where the state cannot be written.
             self.live.since_checkpoint = (0, 0);
-            match checkpoint::write(&self.state) {
+            match self.live.end.and_then(|at| checkpoint::write(&self.state, at)) {
                 Some(checkpoint) => self.append(checkpoint, out),
-                None => tracing::error!("no checkpoint: a place in the context is unknown"),
+                None => tracing::debug!("no checkpoint: a place in the context is unknown"),
             }
         }
     }

@@ -4,28 +4,23 @@ use super::{
     context::Entry,
     state::{Core, State},
 };
-use troupe_types::Checkpoint;
+use troupe_types::{Checkpoint, LinePlace};
 
-/// Writes a checkpoint, once the place of every entry is known.
-pub(crate) fn write(state: &State) -> Option<Checkpoint> {
-    let mut context = Vec::with_capacity(state.context.len());
-    let mut last = 0;
-    for entry in &state.context {
-        let offset = entry.offset?;
-        context.push(offset.checked_sub(last)?);
-        last = offset;
-    }
-    Some(Checkpoint { context, state: serde_json::to_string(&state.core).ok()? })
+/// Writes the checkpoint whose line will start at `at`, once the place of every entry is known.
+pub(crate) fn write(state: &State, at: u64) -> Option<Checkpoint> {
+    let line = |entry: &Entry| {
+        let place = entry.place?;
+        Some(LinePlace { offset: place.offset, seq: entry.seq, digest: place.digest })
+    };
+    let lines = state.context.iter().map(line).collect::<Option<_>>()?;
+    Some(Checkpoint { at, lines, state: serde_json::to_string(&state.core).ok()? })
 }
 
 /// Reads one; `None` if it is of no use.
 pub(crate) fn read(checkpoint: &Checkpoint) -> Option<State> {
-    let core: Core = serde_json::from_str(&checkpoint.state).ok()?;
-    let mut context = Vec::with_capacity(checkpoint.context.len());
-    let mut offset = 0u64;
-    for distance in &checkpoint.context {
-        offset = offset.checked_add(*distance)?;
-        context.push(Entry::at(offset));
-    }
+    let mut core: Core = serde_json::from_str(&checkpoint.state).ok()?;
+    // Its own number was the next one.
+    core.next_seq = core.next_seq.checked_add(1)?;
+    let context = checkpoint.lines.iter().copied().map(Entry::at).collect();
     Some(State { core, context })
 }

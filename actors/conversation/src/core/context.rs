@@ -9,7 +9,8 @@ use std::{
     sync::Arc,
 };
 use troupe_types::{
-    AssistantItem, CallId, CallItem, Content, Item, Outcome, OutputItem, Record, RequestId,
+    AssistantItem, CallId, CallItem, Content, Item, LinePlace, Outcome, OutputItem, Record,
+    RequestId,
 };
 
 /// Who an entry is from.
@@ -23,12 +24,21 @@ pub(crate) enum Source {
     Output,
 }
 
+/// Where a line is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Where it starts, in bytes.
+    pub(crate) offset: u64,
+    /// Its digest.
+    pub(crate) digest: u32,
+}
+
 /// One record that is part of the context. Its items can be let go and read again.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) seq: u64,
-    /// Where its line starts in the log, once it is written.
-    pub(crate) offset: Option<u64>,
+    /// Where its line is in the log, once it is written.
+    pub(crate) place: Option<Place>,
     pub(crate) source: Source,
     /// `None` while they are let go.
     pub(crate) items: Option<Vec<Arc<Item>>>,
@@ -56,8 +66,9 @@ impl Entry {
     }
 
     /// An entry whose items are to be read from the log.
-    pub(crate) fn at(offset: u64) -> Self {
-        Self { seq: 0, offset: Some(offset), source: Source::Host, items: None }
+    pub(crate) fn at(line: LinePlace) -> Self {
+        let place = Place { offset: line.offset, digest: line.digest };
+        Self { seq: line.seq, place: Some(place), source: Source::Host, items: None }
     }
 }
 

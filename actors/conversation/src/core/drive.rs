@@ -6,7 +6,7 @@
 use super::{
     Effect, Effects, Machine, StreamPlan, ToolPlan,
     append::After,
-    context::{Entry, assemble, find_call},
+    context::{Entry, Place, assemble, find_call},
     silence::{self, AfterAnswer},
     state::{Call, Stop},
 };
@@ -325,7 +325,7 @@ impl Machine {
             return;
         }
         for entry in &mut self.state.context {
-            if entry.offset.is_some() {
+            if entry.place.is_some() {
                 entry.items = None;
             }
         }
@@ -338,8 +338,14 @@ impl Machine {
     /// Whether every item of the context is at hand; if not, they are being read.
     fn context_at_hand(&mut self, out: &mut Effects) -> bool {
         let missing = |entry: &&Entry| entry.items.is_none();
-        let offsets: Vec<u64> =
-            self.state.context.iter().filter(missing).filter_map(|entry| entry.offset).collect();
+        let offsets: Vec<u64> = self
+            .state
+            .context
+            .iter()
+            .filter(missing)
+            .filter_map(|entry| entry.place)
+            .map(|place| place.offset)
+            .collect();
         if offsets.is_empty() {
             return true;
         }
@@ -365,7 +371,7 @@ impl Machine {
         let mut unreadable = 0;
         let mut lines = lines.iter();
         for entry in self.state.context.iter_mut().filter(|entry| entry.items.is_none()) {
-            let Some(wanted) = entry.offset else { continue };
+            let Some(Place { offset: wanted, .. }) = entry.place else { continue };
             let line = lines.find(|line| match line {
                 ReplayLine::Line { offset, .. } | ReplayLine::Skipped { offset, .. } => {
                     *offset == wanted

@@ -3,13 +3,13 @@
 use super::append::After;
 use std::collections::{HashMap, HashSet, VecDeque};
 use troupe_messages::{Gathered, StorageFault};
-use troupe_types::{CallId, RequestId};
+use troupe_types::{CallId, LogFlaw, RequestId};
 
 /// What a replay found and the log does not say yet.
 #[derive(Default)]
 pub(crate) struct Found {
-    /// Lines that cannot be used, each with its place and the reason.
-    pub(crate) skipped: Vec<String>,
+    /// What is wrong with the lines.
+    pub(crate) flaws: Vec<LogFlaw>,
     /// Bytes of an incomplete last line that were cut off, and the file that keeps them.
     pub(crate) mended: Option<(u64, String)>,
 }
@@ -21,6 +21,8 @@ pub(crate) struct Live {
     pub(crate) first: bool,
     /// Every line below this number is written.
     pub(crate) written: u64,
+    /// Where the next line will start, once a line was written.
+    pub(crate) end: Option<u64>,
     /// What waits for a line to be written.
     pub(crate) waiting: VecDeque<(u64, After)>,
     /// The request whose model stream is up.

@@ -10,7 +10,7 @@ mod background;
 pub(crate) mod checkpoint;
 mod clock;
 mod compact;
-mod context;
+pub(crate) mod context;
 mod drive;
 mod facts;
 mod live;

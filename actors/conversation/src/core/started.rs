@@ -1,7 +1,10 @@
 //! The beginning of an incarnation: what the replay found is told, and what lives is waited for.
 
 use super::{Effect, Effects, Machine};
-use troupe_types::{Level, Mended, Notice};
+use troupe_types::{LogFlaws, Mended};
+
+/// The most flaws that are told one by one.
+const MOST_FLAWS: usize = 20;
 
 impl Machine {
     pub(crate) fn on_started(&mut self, out: &mut Effects) {
@@ -23,10 +26,11 @@ impl Machine {
         if let Some((bytes, kept_in)) = found.mended {
             self.append(Mended { bytes, kept_in }, out);
         }
-        if let Some(first) = found.skipped.first().filter(|_| self.live.first) {
-            let more = found.skipped.len() - 1;
-            let text = if more > 0 { format!("{first} (and {more} more)") } else { first.clone() };
-            self.append(Notice { level: Level::Warning, text }, out);
+        if !found.flaws.is_empty() {
+            let mut flaws = found.flaws;
+            let more = flaws.len().saturating_sub(MOST_FLAWS) as u64;
+            flaws.truncate(MOST_FLAWS);
+            self.append(LogFlaws { flaws, more }, out);
         }
     }
 

@@ -5,7 +5,7 @@
 //! records again; nothing that decides what happens next is kept anywhere else.
 
 use super::{
-    context::{Entry, Source},
+    context::{Entry, Place, Source},
     unfinished::Unfinished,
 };
 use serde::{Deserialize, Serialize};
@@ -170,9 +170,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Takes one more record, number `seq`, which starts at `offset` where that is known. A record
+    /// Takes one more record, number `seq`, whose line is at `place` where that is known. A record
     /// that was taken before changes nothing; where numbers are missing, open calls may have begun.
-    pub(crate) fn apply(&mut self, seq: u64, offset: Option<u64>, record: &Record) {
+    pub(crate) fn apply(&mut self, seq: u64, place: Option<Place>, record: &Record) {
         if seq < self.core.next_seq {
             return;
         }
@@ -291,15 +291,28 @@ impl State {
             | Record::HostDecided(_)
             | Record::Notice(_)
             | Record::Checkpoint(_)
-            | Record::Mended(_) => {}
+            | Record::Mended(_)
+            | Record::LogFlaws(_) => {}
         }
-        if let Some(entry) = self.entry(seq, offset, record) {
+        if let Some(entry) = self.entry(seq, place, record) {
+            self.context.push(entry);
+        }
+    }
+
+    /// Takes what a line adds to the context, where it is not known which record it is: its number
+    /// is that of another line.
+    pub(crate) fn take_stray(&mut self, place: Place, record: &Record) {
+        self.core.doubt_open_calls();
+        let seq = self.core.next_seq.saturating_sub(1);
+        if !matches!(record, Record::Compacted(_))
+            && let Some(entry) = self.entry(seq, Some(place), record)
+        {
             self.context.push(entry);
         }
     }
 
     /// The place in the context of a record, if it has one.
-    fn entry(&self, seq: u64, offset: Option<u64>, record: &Record) -> Option<Entry> {
+    fn entry(&self, seq: u64, place: Option<Place>, record: &Record) -> Option<Entry> {
         let compaction = |id| self.core.open_request(id).is_some_and(|request| request.compaction);
         let (source, items) = Entry::content(record)?;
         if let Source::Model(request) = source
@@ -307,10 +320,13 @@ impl State {
         {
             return None;
         }
-        Some(Entry { seq, offset, source, items: Some(items) })
+        Some(Entry { seq, place, source, items: Some(items) })
     }
 
     fn on_op(&mut self, seq: u64, submission: &Submission) {
+        if self.core.accepted(submission.id).is_some() {
+            return;
+        }
         self.core.ops.push_back((submission.id, seq));
         if self.core.ops.len() > OPS_REMEMBERED {
             self.core.ops.pop_front();

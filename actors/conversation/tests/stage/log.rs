@@ -51,12 +51,12 @@ impl Log {
         if self.full_at.lock().unwrap().is_some_and(|at| seq >= at) {
             return Err(fault(FaultKind::Full, "no space left"));
         }
-        let mut result = Ok(Appended { seq, offset: None, len: 100 });
+        let mut result = Ok(Appended { seq, offset: None, len: 100, digest: 0 });
         self.lines.send_modify(|lines| {
             let next = lines.len() as u64;
             if seq == next {
                 lines.push(Line { seq, at: 0, record: record.clone() });
-                result = Ok(Appended { seq, offset: Some(seq * 100), len: 100 });
+                result = Ok(Appended { seq, offset: Some(seq * 100), len: 100, digest: 0 });
             } else if seq > next {
                 result = Err(fault(FaultKind::Gap, "a gap"));
             }
@@ -163,7 +163,7 @@ impl Role for Recorder {
                 let from = checkpoint.as_ref().map_or(0, |(offset, _)| offset / 100 + 1);
                 let rest = lines.iter().filter(|line| line.seq >= from).map(entry).collect();
                 let next_seq = lines.len() as u64;
-                cx.reply(reply, Ok(Replay { checkpoint, rest, next_seq, mended: None }));
+                cx.reply(reply, Ok(Replay { checkpoint, rest, next_seq, ..Replay::default() }));
             }
             RecorderMessage::Read { offsets, reply } => {
                 let lines = log.lines();
@@ -176,5 +176,6 @@ impl Role for Recorder {
 }
 
 fn entry(line: &Line) -> ReplayLine {
-    ReplayLine::Line { offset: line.seq * 100, len: 100, line: Box::new(line.clone()) }
+    let (seq, line) = (Some(line.seq), Box::new(line.clone()));
+    ReplayLine::Line { offset: line.seq * 100, len: 100, digest: 0, seq, line }
 }

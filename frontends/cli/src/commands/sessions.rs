@@ -79,7 +79,7 @@ fn show(dir: &Path, id: SessionId, json: bool) -> CliResult {
                 output::text(&text);
             }
             ReplayLine::Line { line, .. } => output::text(&transcript.line(&line)),
-            ReplayLine::Skipped { offset, reason } => {
+            ReplayLine::Skipped { offset, reason, .. } => {
                 output::warning(&format!("the line at byte {offset} is skipped: {reason}"));
             }
         }

@@ -235,11 +235,12 @@ fn record() -> impl Strategy<Value = Record> {
         }),
         (call(), detail()).prop_map(|(call, detail)| CallStarted { call, detail }.into()),
         vec(item(), 0..4).prop_map(|replacement| Compacted { replacement }.into()),
-        (vec(any::<u64>(), 0..9), text()).prop_map(|(context, state)| Checkpoint {
-            context,
-            state
-        }
-        .into()),
+        (any::<u64>(), vec(any::<(u64, u64, u32)>(), 0..9), text()).prop_map(
+            |(at, lines, state)| {
+                Checkpoint { at, lines: lines.into_iter().map(LinePlace::from).collect(), state }
+                    .into()
+            }
+        ),
     ]
 }
 

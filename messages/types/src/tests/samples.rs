@@ -414,7 +414,23 @@ fn endings() -> Vec<Record> {
         TurnWorked { turn: turn(), worked_ms: 2000, timed_out: true }.into(),
         ended.clone().into(),
         TurnFinished { no_final_message: true, usage: None, uncounted: 2, ..ended }.into(),
-        Checkpoint { context: vec![0, 120, 7], state: "{}".into() }.into(),
+        Checkpoint {
+            at: 500,
+            lines: vec![LinePlace { offset: 120, seq: 3, digest: 77 }],
+            state: "{}".into(),
+        }
+        .into(),
+        LogFlaws {
+            flaws: vec![
+                LogFlaw::Missing { from: 3, to: 4 },
+                LogFlaw::Repeated { from: 5, to: 5 },
+                LogFlaw::Ambiguous { from: 6, to: 6 },
+                LogFlaw::Moved { from: 7, to: 9 },
+                LogFlaw::Unusable { offset: 12, reason: LineError::Kind { kind: "x".into() } },
+            ],
+            more: 2,
+        }
+        .into(),
         Mended { bytes: 17, kept_in: "session.torn".into() }.into(),
     ]
 }

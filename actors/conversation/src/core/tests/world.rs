@@ -1,7 +1,9 @@
 //! A world around the machine: a writer, streams, tool execs and people that do whatever a list of
 //! numbers says, in any order, and that die at any point.
 
-use crate::core::{Effect, Found, Input, Live, Machine, Setup, checkpoint, state::State};
+use crate::core::{
+    Effect, Found, Input, Live, Machine, Setup, checkpoint, context::Place, state::State,
+};
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -299,7 +301,12 @@ impl World {
         if let Some(tool) = notify.and_then(|call| self.tools.get_mut(&call)) {
             tool.recorded = true;
         }
-        self.acknowledged.push_back(Appended { seq, offset: Some(seq * LINE), len: LINE });
+        self.acknowledged.push_back(Appended {
+            seq,
+            offset: Some(seq * LINE),
+            len: LINE,
+            digest: 0,
+        });
     }
 
     fn acknowledge_one(&mut self) {
@@ -480,7 +487,8 @@ impl World {
             after = seq + 1;
         }
         for line in self.log.iter().filter(|line| line.seq >= after) {
-            state.apply(line.seq, Some(line.seq * LINE), &line.record);
+            let place = Place { offset: line.seq * LINE, digest: 0 };
+            state.apply(line.seq, Some(place), &line.record);
         }
         state.core.next_seq = self.log.len() as u64;
         let open = |id: &&RequestId| state.core.open_request(**id).is_some();
@@ -566,7 +574,8 @@ fn machine(settings: &Arc<SessionSettings>, state: State, live: Live) -> Machine
 }
 
 fn entry(line: &Line) -> ReplayLine {
-    ReplayLine::Line { offset: line.seq * LINE, len: LINE, line: Box::new(line.clone()) }
+    let (seq, line) = (Some(line.seq), Box::new(line.clone()));
+    ReplayLine::Line { offset: line.seq * LINE, len: LINE, digest: 0, seq, line }
 }
 
 fn hash(id: RequestId) -> u128 {
