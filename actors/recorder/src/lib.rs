@@ -141,6 +141,7 @@ impl Recorder {
     ) {
         let (scribes, target) = (Arc::clone(&self.scribes), self.target.clone());
         let (reply, path) = (reply.clone(), self.target.path.clone());
+        let existing = self.target.existing;
         let barrier = Box::new(move |extent: Result<Extent, StorageFault>| {
             let extent = match extent {
                 Ok(extent) => extent,
@@ -151,7 +152,12 @@ impl Recorder {
             let work = move || {
                 let found = LogReader::open(&path).and_then(|reader| match reader {
                     Some(reader) => read(&reader.until(extent.end)),
-                    None => Ok(T::default()),
+                    // One that was never written to holds nothing.
+                    None if extent.end == 0 && !existing => Ok(T::default()),
+                    None => Err(io::Error::new(
+                        io::ErrorKind::NotFound,
+                        "it was removed or moved while the session was open",
+                    )),
                 });
                 let place = path.file();
                 answer.send(found.map(|found| found.complete(extent)).map_err(|error| {

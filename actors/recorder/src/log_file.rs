@@ -4,7 +4,7 @@ use crate::{
     LogHook, LogPath, LogPoint, Published,
     blob::{self, make_folder},
     hook::pass,
-    reader::{LogReader, Tail, last_newline},
+    reader::{self, LogReader, last_newline},
 };
 use std::{
     fs::{self, File, TryLockError},
@@ -25,6 +25,15 @@ pub(crate) enum OpenFailure {
     Fault(StorageFault),
 }
 
+/// What may stand behind the whole lines.
+enum Tail {
+    None,
+    /// A beginning of these bytes, of a write that failed.
+    Written(Vec<u8>),
+    /// An incomplete last line that could not be kept elsewhere yet: so many bytes.
+    Torn(u64),
+}
+
 /// One log as its writer has it.
 pub(crate) struct LogFile {
     path: LogPath,
@@ -42,12 +51,23 @@ pub(crate) struct LogFile {
     fault: Option<StorageFault>,
     /// A sync failed, or a later program wrote to it: nothing is ever written again.
     read_only: bool,
-    /// Bytes of a failed write may stand behind the whole lines.
-    uncut: bool,
+    /// What may stand behind the whole lines, and is to be cut off before anything is written.
+    tail: Tail,
     /// Folders with entries that are new since the last sync.
     folders: Vec<PathBuf>,
     blobs: Vec<PathBuf>,
     mended: Option<(u64, String)>,
+}
+
+impl Tail {
+    /// Notes what is about to be written, and gives it back.
+    fn of(&mut self, bytes: Vec<u8>) -> &[u8] {
+        *self = Self::Written(bytes);
+        match self {
+            Self::Written(bytes) => bytes,
+            Self::None | Self::Torn(_) => &[],
+        }
+    }
 }
 
 impl LogFile {
@@ -68,7 +88,7 @@ impl LogFile {
             len: 0,
             fault: None,
             read_only: false,
-            uncut: false,
+            tail: Tail::None,
             folders: Vec::new(),
             blobs: Vec::new(),
             mended: None,
@@ -177,37 +197,86 @@ impl LogFile {
     /// Reads the numbers of an existing file, or checks that nobody else has written to it.
     fn take_up(&mut self, file: &File) -> Result<(), OpenFailure> {
         let size = file.metadata().map_err(|error| self.failed("be read", &error))?.len();
-        if self.known && size == self.len {
-            return Ok(());
-        }
-        if self.uncut && size > self.len {
-            // Our own, of a write that failed.
+        if self.known
+            && self.is_as_left(file, size).map_err(|error| self.failed("be read", &error))?
+        {
             return Ok(());
         }
         if self.known && self.len > 0 {
-            return Err(OpenFailure::Fault(StorageFault {
-                kind: FaultKind::Busy,
-                message: format!(
-                    "another process has written to {}: close this session and open it again",
-                    self.path.file().display()
-                ),
-            }));
+            return Err(OpenFailure::Fault(self.changed()));
         }
         let whole = last_newline(file, size).map_err(|error| self.failed("be read", &error))?;
         let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
-        let tail = reader.map_or(Ok(Tail::default()), |reader| reader.until(whole).tail());
+        let tail = reader.map_or(Ok(reader::Tail::default()), |log| log.until(whole).tail());
         let tail = tail.map_err(|error| self.failed("be read", &error))?;
         if let Some(version) = tail.later {
             // Left as it is, byte for byte.
             self.read_only = true;
             self.fault = Some(self.later(version));
         } else if whole < size {
-            self.cut_torn(file, whole, size).map_err(|error| self.failed("be repaired", &error))?;
+            // Where there is no room to keep it, the log opens all the same: it is kept before
+            // anything is written.
+            self.tail = Tail::Torn(size - whole);
+            self.mended = Some((size - whole, self.path.torn().display().to_string()));
+            if let Err(error) = self.cut_torn(file, whole, size) {
+                tracing::warn!(%error, "an incomplete last line cannot be kept elsewhere yet");
+            }
         }
         self.next_seq = tail.next;
         self.len = whole;
         self.known = true;
         Ok(())
+    }
+
+    /// Whether nobody else has written to the file, which has this size.
+    fn is_as_left(&self, file: &File, size: u64) -> io::Result<bool> {
+        let more = size.checked_sub(self.len);
+        Ok(match (&self.tail, more) {
+            (_, None) => false,
+            (_, Some(0)) => true,
+            (Tail::None, Some(_)) => false,
+            (Tail::Torn(bytes), Some(more)) => more == *bytes,
+            (Tail::Written(bytes), Some(more)) => {
+                let Some(ours) = usize::try_from(more).ok().and_then(|more| bytes.get(..more))
+                else {
+                    return Ok(false);
+                };
+                let mut found = vec![0; ours.len()];
+                reader::read_exact_at(file, &mut found, self.len)?;
+                found == ours
+            }
+        })
+    }
+
+    fn changed(&self) -> StorageFault {
+        StorageFault {
+            kind: FaultKind::Busy,
+            message: format!(
+                "another process has written to {}: close this session and open it again",
+                self.path.file().display()
+            ),
+        }
+    }
+
+    /// What is written to a file without its name is lost, and what another process wrote is not
+    /// to be written over: it may, where the file system has no locks.
+    fn check(&self) -> Result<(), StorageFault> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let place = self.path.file();
+        if !same_file(file, fs::metadata(&place)) {
+            let message = format!(
+                "the session's log {} was removed or moved while the session was open: nothing \
+                 more is kept of it",
+                place.display()
+            );
+            return Err(StorageFault { kind: FaultKind::Io, message });
+        }
+        let as_left = file.metadata().and_then(|meta| self.is_as_left(file, meta.len()));
+        match as_left {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.changed()),
+            Err(error) => Err(fault_of(&place, "be read", &error)),
+        }
     }
 
     fn later(&self, version: u32) -> StorageFault {
@@ -220,18 +289,17 @@ impl LogFile {
     /// Keeps an incomplete last line in a file of its own, and cuts it off.
     fn cut_torn(&mut self, file: &File, whole: u64, size: u64) -> io::Result<()> {
         let mut tail = vec![0; usize::try_from(size - whole).unwrap_or(0)];
-        crate::reader::read_exact_at(file, &mut tail, whole)?;
-        let torn = self.path.torn();
+        reader::read_exact_at(file, &mut tail, whole)?;
         let mut options = fs::OpenOptions::new();
         options.append(true).create(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut kept = options.open(&torn)?;
+        let mut kept = options.open(self.path.torn())?;
         kept.write_all(&tail)?;
         kept.write_all(b"\n")?;
         kept.sync_all()?;
         file.set_len(whole)?;
-        self.mended = Some((size - whole, torn.display().to_string()));
+        self.tail = Tail::None;
         Ok(())
     }
 
@@ -258,6 +326,7 @@ impl LogFile {
         let before = (self.len, self.next_seq);
         // A panic on the way (a full disk's allocator, a hook) is this log's alone.
         let written = catch_unwind(AssertUnwindSafe(|| {
+            self.check()?;
             let appended = self
                 .write_whole(lines)
                 .map_err(|error| fault_of(&self.path.file(), "be written", &error))?;
@@ -269,12 +338,12 @@ impl LogFile {
         let appended = written.unwrap_or_else(|_| Err(self.panicked())).map_err(|fault| {
             // These lines are refused, so they must not be read either.
             (self.len, self.next_seq) = before;
-            self.uncut = true;
             if let Err(error) = self.cut() {
                 tracing::error!(%error, "a failed write is not cut off; it is before the next one");
             }
             self.refuse(fault)
         })?;
+        self.tail = Tail::None;
         self.publish();
         for line in lines {
             // Only an abort can be ordered here: what is published stands.
@@ -322,8 +391,11 @@ impl LogFile {
         }
         self.cut()?;
         let Some(file) = &self.file else { return Err(io::Error::other("the log is not open")) };
-        write_all_at(file, text.as_bytes(), self.len)?;
-        self.len += text.len() as u64;
+        let len = text.len() as u64;
+        // Until it is known to be whole.
+        let text = self.tail.of(text.into_bytes());
+        write_all_at(file, text, self.len)?;
+        self.len += len;
         self.next_seq += lines.len() as u64;
         for line in lines {
             // A failure here would contradict what is in the file; only an abort can be ordered.
@@ -334,12 +406,28 @@ impl LogFile {
 
     /// Takes the bytes of a failed write off again.
     fn cut(&mut self) -> io::Result<()> {
-        if let (true, Some(file)) = (self.uncut, &self.file) {
-            pass(self.hook.as_ref(), LogPoint::BeforeCut, self.next_seq)?;
-            file.set_len(self.len)?;
-            self.uncut = false;
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let cut = self.cut_from(&file);
+        self.file = Some(file);
+        cut
+    }
+
+    fn cut_from(&mut self, file: &File) -> io::Result<()> {
+        match self.tail {
+            Tail::None => Ok(()),
+            Tail::Torn(bytes) => self.cut_torn(file, self.len, self.len + bytes),
+            Tail::Written(_) => {
+                pass(self.hook.as_ref(), LogPoint::BeforeCut, self.next_seq)?;
+                // What another process wrote is not ours to cut.
+                let size = file.metadata()?.len();
+                if !self.is_as_left(file, size)? {
+                    return Err(io::Error::other("another process has written to it"));
+                }
+                file.set_len(self.len)?;
+                self.tail = Tail::None;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {

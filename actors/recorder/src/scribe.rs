@@ -140,7 +140,9 @@ impl Scribes {
             let (orders, receiver) = channel();
             let hook = self.hook.clone();
             let spawned = thread::Builder::new().name(format!("scribe-{place}")).spawn(move || {
-                Scribe { hook, logs: HashMap::new(), parked: HashMap::new() }.run(&receiver)
+                let flushes = Vec::new();
+                let (logs, parked) = (HashMap::new(), HashMap::new());
+                Scribe { flushes, hook, logs, parked }.run(&receiver);
             });
             if let Err(error) = spawned {
                 // The receiver is gone: each job is answered as failed below.
@@ -189,6 +191,8 @@ struct Parked {
 }
 
 struct Scribe {
+    /// Those who wait until no log is parked.
+    flushes: Vec<oneshot::Sender<()>>,
     hook: Option<Arc<dyn LogHook>>,
     logs: HashMap<LogPath, (LogFile, Instant)>,
     parked: HashMap<LogPath, Parked>,
@@ -206,7 +210,11 @@ impl Scribe {
                 match orders.recv_timeout(LOCK_RETRY) {
                     Ok(order) => Some(order),
                     Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return,
+                    // What waits for a lock is still written, or refused.
+                    Err(RecvTimeoutError::Disconnected) => {
+                        thread::park_timeout(LOCK_RETRY);
+                        None
+                    }
                 }
             };
             self.try_parked();
@@ -222,9 +230,12 @@ impl Scribe {
                             parked.jobs.into_iter().for_each(|job| job.fail(&fault));
                         }
                     }
-                    Order::Flush(done) => {
-                        let _gone = done.send(());
-                    }
+                    Order::Flush(done) => self.flushes.push(done),
+                }
+            }
+            if self.parked.is_empty() {
+                for done in self.flushes.drain(..) {
+                    let _gone = done.send(());
                 }
             }
             self.close_oldest();
@@ -393,4 +404,37 @@ fn busy(path: &LogPath) -> StorageFault {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use troupe_kit::Kit;
+    use troupe_types::{Level, Notice, SessionId};
+
+    #[tokio::test]
+    async fn a_flush_waits_for_what_waits_for_a_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = LogPath::new(dir.path(), SessionId::from_u128(1));
+        fs::write(path.file(), "").unwrap();
+        let holder = File::open(path.file()).unwrap();
+        holder.lock().unwrap();
+        let scribes = Scribes::new(1, None);
+        let target = Target {
+            path: path.clone(),
+            existing: true,
+            published: Arc::default(),
+            conversation: Mailbox::new(&Kit::default(), "conversation", 4),
+        };
+        let record = Box::new(Notice { level: Level::Warning, text: "kept".into() }.into());
+        let durability = Durability::Written;
+        scribes.append(target, Append { seq: 0, record, durability, notify: None });
+        let mut flush = Box::pin(scribes.flush(Duration::from_secs(20)));
+        let early = tokio::time::timeout(4 * LOCK_RETRY, &mut flush).await;
+        assert!(early.is_err(), "the lock is still held");
+        drop(holder);
+        flush.await;
+        assert!(fs::read_to_string(path.file()).unwrap().contains("kept"));
+    }
 }

@@ -65,9 +65,13 @@ impl Stage {
     }
 
     fn with(dir: &Path, session: SessionId, hook: Option<Arc<dyn LogHook>>) -> Self {
+        Self::beside(dir, session, Scribes::new(1, hook))
+    }
+
+    /// One whose log is written by writers that write others, too.
+    fn beside(dir: &Path, session: SessionId, scribes: Arc<Scribes>) -> Self {
         let kit = Kit::default();
         let path = LogPath::new(dir, session);
-        let scribes = Scribes::new(1, hook);
         let (out, told) = mpsc::channel(10_000);
         let conversation = Mailbox::new(&kit, "root/conversation", 4);
         let recorder = Mailbox::new(&kit, "root/recorder", 4);
@@ -376,6 +380,127 @@ async fn bytes_that_could_not_be_cut_off_are_before_anything_else_is_written() {
     stage.write(1, "c");
     assert_eq!(stage.told().await, Ok(1));
     assert_eq!(texts(&stage.replay().await.unwrap()), ["a", "c"]);
+    stage.end().await;
+}
+
+/// Fails at these points while it is told to.
+#[derive(Default)]
+struct BadDisk(std::sync::atomic::AtomicBool);
+
+impl LogHook for BadDisk {
+    fn at(&self, point: LogPoint, _: u64) -> HookAction {
+        let bad = self.0.load(std::sync::atomic::Ordering::SeqCst);
+        match point {
+            LogPoint::BeforeSync | LogPoint::BeforeCut if bad => {
+                HookAction::Fail(io::ErrorKind::Other)
+            }
+            _ => HookAction::Go,
+        }
+    }
+}
+
+/// A write and its cut fail, the log rests, and another process goes on with it: what that one
+/// wrote is not taken for our own.
+#[tokio::test]
+async fn what_another_process_wrote_is_not_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = Arc::new(BadDisk::default());
+    let hook: Arc<dyn LogHook> = bad.clone();
+    let scribes = Scribes::new(1, Some(hook));
+    let session = SessionId::from_u128(1);
+    let mut ours = Stage::beside(dir.path(), session, Arc::clone(&scribes));
+    ours.write(0, "ours 0");
+    assert_eq!(ours.told().await, Ok(0));
+    bad.0.store(true, std::sync::atomic::Ordering::SeqCst);
+    ours.append(1, notice("not synced"), Durability::Synced);
+    assert_eq!(ours.told().await, Err(FaultKind::ReadOnly));
+    bad.0.store(false, std::sync::atomic::Ordering::SeqCst);
+    // Until 64 others are used, and its lock is let go.
+    let mut others = Vec::new();
+    for number in 100..165 {
+        let number = SessionId::from_u128(number);
+        let mut other = Stage::beside(dir.path(), number, Arc::clone(&scribes));
+        other.write(0, "x");
+        other.told().await.unwrap();
+        others.push(other);
+    }
+    let mut theirs = Stage::with(dir.path(), session, None);
+    let next = theirs.replay().await.unwrap().next_seq;
+    theirs.write(next, "theirs");
+    assert_eq!(theirs.told().await, Ok(next));
+    theirs.end().await;
+    ours.recorder.tell(RecorderMessage::Retry).unwrap();
+    ours.write(1, "ours 1");
+    assert!(ours.told().await.is_err());
+    let text = fs::read_to_string(ours.path.file()).unwrap();
+    assert!(text.contains("theirs") && !text.contains("ours 1"), "{text}");
+}
+
+/// As on a file system without locks.
+#[tokio::test]
+async fn what_another_process_wrote_is_not_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(dir.path());
+    stage.write(0, "a");
+    assert_eq!(stage.told().await, Ok(0));
+    let before = fs::read(stage.path.file()).unwrap();
+    let other = [&before[..], b"another's line\n"].concat();
+    fs::write(stage.path.file(), &other).unwrap();
+    stage.write(1, "b");
+    assert_eq!(stage.told().await, Err(FaultKind::Busy));
+    assert_eq!(fs::read(stage.path.file()).unwrap(), other);
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_noticed_at_the_next_write_and_read() {
+    for moved in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("sessions");
+        let mut stage = Stage::new(&home);
+        stage.write(0, "a");
+        assert_eq!(stage.told().await, Ok(0));
+        if moved {
+            fs::rename(&home, dir.path().join("moved")).unwrap();
+        } else {
+            fs::remove_dir_all(&home).unwrap();
+        }
+        stage.write(1, &"long ".repeat(20_000));
+        assert_eq!(stage.told().await, Err(FaultKind::Io));
+        let read = |reply| RecorderMessage::Read { offsets: vec![0], reply };
+        let error = stage.recorder.call(PATIENCE, read).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("removed or moved"), "{error}");
+        assert!(!home.exists(), "nothing is made at the old place");
+    }
+}
+
+/// Where there is no room to keep an incomplete last line, the session opens all the same, and the
+/// line is kept before anything is written.
+#[tokio::test]
+async fn an_incomplete_last_line_that_cannot_be_kept_yet_keeps_no_session_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stage = Stage::new(dir.path());
+    stage.write(0, "a");
+    stage.told().await.unwrap();
+    let path = stage.path.clone();
+    stage.end().await;
+    let whole = fs::read(path.file()).unwrap();
+    let torn = [&whole[..], b"{\"seq\":1,"].concat();
+    fs::write(path.file(), &torn).unwrap();
+    // Nothing can be kept under that name.
+    fs::create_dir(path.torn()).unwrap();
+    let mut stage = Stage::new(dir.path());
+    let replay = stage.replay().await.unwrap();
+    assert_eq!((texts(&replay), replay.next_seq), (vec!["a".to_owned()], 1));
+    assert_eq!(replay.mended.map(|(bytes, _)| bytes), Some(9));
+    stage.write(1, "b");
+    assert!(stage.told().await.is_err());
+    assert_eq!(fs::read(path.file()).unwrap(), torn, "nothing of it is lost");
+    fs::remove_dir(path.torn()).unwrap();
+    stage.recorder.tell(RecorderMessage::Retry).unwrap();
+    stage.write(1, "b");
+    assert_eq!(stage.told().await, Ok(1));
+    assert_eq!(fs::read(path.torn()).unwrap(), b"{\"seq\":1,\n");
+    assert_eq!(texts(&stage.replay().await.unwrap()), ["a", "b"]);
     stage.end().await;
 }
 
