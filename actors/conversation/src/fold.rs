@@ -1,7 +1,7 @@
 //! The fold of a log, for those who write one without a conversation.
 
-use crate::core::{Work, checkpoint, context::Place, state::State};
-use troupe_messages::{Replay, ReplayLine};
+use crate::core::{checkpoint, context::Place, state::State};
+use troupe_messages::ReplayLine;
 use troupe_types::{Checkpoint, Record};
 
 /// The state that follows from the records so far.
@@ -48,14 +48,4 @@ pub(crate) fn take(state: &mut State, line: &ReplayLine) {
             state.core.next_seq = state.core.next_seq.max(after);
         }
     }
-}
-
-/// What is left to do in a session.
-#[must_use]
-pub fn work(replay: &Replay) -> Work {
-    let checkpoint = replay.checkpoint.as_ref();
-    let mut state =
-        checkpoint.and_then(|(_, checkpoint)| checkpoint::read(checkpoint)).unwrap_or_default();
-    replay.rest.iter().for_each(|line| take(&mut state, line));
-    state.core.work()
 }

@@ -16,7 +16,7 @@ mod prompt;
 mod start;
 
 pub use core::Work;
-pub use fold::{Fold, work};
+pub use fold::Fold;
 
 use core::{Input, Machine};
 use std::{
@@ -27,6 +27,7 @@ use std::{
     },
     time::Instant,
 };
+use tokio::sync::watch;
 use troupe_kit::{Context, Life, Mailbox, Reply, Role, StartError, SupervisorMessage};
 use troupe_messages::{
     ConversationMessage, Crew, RecorderMessage, SandboxMessage, StreamMessage, ToolMessage,
@@ -66,6 +67,17 @@ pub struct Args {
     /// Whether an unfinished turn of an earlier process waits for an operation before it goes on.
     /// Cleared by the first operation; shared by all incarnations.
     pub held: Arc<AtomicBool>,
+    /// Told by the first incarnation what it found; shared by all.
+    pub opened: Arc<watch::Sender<Option<Opened>>>,
+}
+
+/// What the log held when the session was opened, read while no other process could write to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opened {
+    /// The number of the first record that is new.
+    pub first: u64,
+    /// What there is to do.
+    pub work: Work,
 }
 
 /// The role; see the crate's documentation.

@@ -1,7 +1,7 @@
 //! Starting: the state is rebuilt from the log, and those who live are asked for.
 
 use crate::{
-    Args, Conversation,
+    Args, Conversation, Opened,
     core::{Found, Live, Machine, Setup, checkpoint, state::State},
     fold::take,
 };
@@ -36,6 +36,12 @@ pub(crate) async fn start(
 ) -> Result<Conversation, StartError> {
     let alive = ask(&args.supervisor, SupervisorMessage::Alive).await?;
     let rebuilt = rebuild(&args.recorder).await?;
+    args.opened.send_if_modified(|opened| {
+        let core = &rebuilt.state.core;
+        let first = opened.is_none();
+        opened.get_or_insert(Opened { first: core.next_seq, work: core.work() });
+        first
+    });
     let mut stream = None;
     let mut tools = HashMap::new();
     for child in &alive {

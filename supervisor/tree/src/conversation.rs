@@ -87,13 +87,13 @@ impl Conversation {
     /// failed goes on with [`Op::Continue`].
     #[must_use]
     pub fn work(&self) -> Work {
-        self.session.work
+        self.session.opened().work
     }
 
     /// What happens from the opening of the session on.
     #[must_use]
     pub fn events(&self) -> Events {
-        self.events_from(self.session.first)
+        self.events_from(self.session.opened().first)
     }
 
     /// What happened from the record with this number on.

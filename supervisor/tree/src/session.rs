@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::watch;
-use troupe_conversation::{Conversation, WINDOW, Work};
+use troupe_conversation::{Conversation, Opened, WINDOW, Work};
 use troupe_kit::{ChildSpec, Company, Exit, GiveUp, Mailbox, Order, Restart, Ring};
 use troupe_messages::{ConversationMessage, Ready, RecorderMessage, SessionsMessage};
 use troupe_providers::Provider;
@@ -34,13 +34,16 @@ pub(crate) struct Session {
     pub(crate) published: Arc<watch::Sender<Published>>,
     pub(crate) progress: Ring<Progress>,
     pub(crate) ended: watch::Sender<Option<Ended>>,
-    /// The number of the first record that is new.
-    pub(crate) first: u64,
-    /// Whether something was left to do when it was opened.
-    pub(crate) work: Work,
+    /// What its log held when it was opened, once the conversation has read it.
+    pub(crate) opened: Arc<watch::Sender<Option<Opened>>>,
 }
 
 impl Session {
+    /// What its log held when it was opened; nothing, for a new one.
+    pub(crate) fn opened(&self) -> Opened {
+        self.opened.borrow().unwrap_or(Opened { first: 0, work: Work::None })
+    }
+
     pub(crate) fn why_closed(&self) -> Option<String> {
         self.ended.borrow().clone().flatten()
     }
@@ -55,10 +58,6 @@ pub(crate) struct Making {
     pub(crate) provider: Arc<dyn Provider>,
     /// Whether its log exists already.
     pub(crate) resumed: bool,
-    /// The number of the first record that is new.
-    pub(crate) first: u64,
-    /// Whether something was left to do when it was opened.
-    pub(crate) work: Work,
 }
 
 /// The path in the tree of a session's supervisor.
@@ -79,6 +78,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
     let company = Company::new(kit, base.as_str(), Order::Reverse);
     let published = Arc::new(watch::Sender::new(Published::default()));
     let progress = Ring::new(PROGRESS);
+    let opened = Arc::default();
 
     let crew = SessionCrew {
         parts: Arc::clone(parts),
@@ -107,6 +107,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         tools: Arc::clone(&parts.tools),
         crew: Arc::new(crew),
         held: Arc::new(AtomicBool::new(making.resumed)),
+        opened: Arc::clone(&opened),
     };
     let restarted = |path: &str| {
         let (ring, path) = (progress.clone(), path.to_owned());
@@ -138,8 +139,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         published,
         progress: progress.clone(),
         ended,
-        first: making.first,
-        work: making.work,
+        opened,
     });
     let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
     let (told, sessions) = (Arc::clone(&session), parts.sessions.clone());

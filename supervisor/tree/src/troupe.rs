@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::task::spawn_blocking;
-use troupe_conversation::Work;
 use troupe_egress::Rules;
 use troupe_egress_actor::Egress;
 use troupe_kit::{
@@ -24,7 +23,7 @@ use troupe_messages::{Handle, RecorderMessage, ReplayError, SessionsMessage};
 use troupe_patch::Recovered;
 use troupe_policy::Policy;
 use troupe_providers::{Http, Provider};
-use troupe_recorder::{LogPath, LogReader, Scribes};
+use troupe_recorder::{LogPath, Scribes};
 use troupe_sandbox::Launcher;
 use troupe_sandbox_actor::SandboxActor;
 use troupe_sessions::{Register, Sessions};
@@ -149,13 +148,11 @@ impl Troupe {
         troupe_sandbox::check(sandbox).map_err(|error| unusable(&error))?;
         let provider = self.provider(&opening)?;
         let id = opening.resume.unwrap_or_else(SessionId::new);
-        let (mut first, mut work) = (0, Work::None);
         if opening.resume.is_some() {
             let dir = &self.parts.sessions_dir;
             if session::exists(dir, id).is_none() {
                 return Err(OpenError::Unknown { session: id, dir: dir.display().to_string() });
             }
-            (first, work) = look_at(self.log_path(id)).await?;
         }
         let (made, ready) = session::make(
             &self.parts,
@@ -166,8 +163,6 @@ impl Troupe {
                 source: opening.source,
                 provider,
                 resumed: opening.resume.is_some(),
-                first,
-                work,
             },
         );
         drop(made);
@@ -180,6 +175,7 @@ impl Troupe {
         let conversation = Conversation { session, sessions: self.parts.sessions.clone() };
         if opening.resume.is_some() {
             self.wait_until_readable(&conversation).await?;
+            self.wait_until_read(&conversation).await?;
         }
         Ok(conversation)
     }
@@ -202,6 +198,21 @@ impl Troupe {
             };
             conversation.close().await;
             return Err(OpenError::Storage(error));
+        }
+    }
+
+    /// The conversation has rebuilt itself from the log, under its lock, and says what it found.
+    async fn wait_until_read(&self, conversation: &Conversation) -> Result<(), OpenError> {
+        let session = &conversation.session;
+        let (mut opened, mut ended) = (session.opened.subscribe(), session.ended.subscribe());
+        tokio::select! {
+            biased;
+            _ = opened.wait_for(Option::is_some) => Ok(()),
+            _ = ended.wait_for(Option::is_some) => {
+                let why = session.why_closed();
+                let why = why.unwrap_or_else(|| "the session was closed".to_owned());
+                Err(OpenError::Storage(why))
+            }
         }
     }
 
@@ -275,16 +286,4 @@ impl Troupe {
         self.parts.scribes.flush(FLUSH).await;
         exit
     }
-}
-
-/// The number of the first new record of an existing session, and whether something is left to do.
-async fn look_at(path: LogPath) -> Result<(u64, Work), OpenError> {
-    let failed = |error: &dyn std::fmt::Display| OpenError::Storage(error.to_string());
-    let look = move || -> std::io::Result<(u64, Work)> {
-        let Some(reader) = LogReader::open(&path)? else { return Ok((0, Work::None)) };
-        let replay = reader.replay(None)?;
-        Ok((replay.next_seq, troupe_conversation::work(&replay)))
-    };
-    let looked = tokio::task::spawn_blocking(look).await.map_err(|error| failed(&error))?;
-    looked.map_err(|error| failed(&error))
 }

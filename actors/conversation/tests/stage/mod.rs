@@ -165,6 +165,7 @@ impl Stage {
             tools: tools(),
             crew: Arc::new(crew),
             held: Arc::new(AtomicBool::new(held)),
+            opened: Arc::default(),
         };
         let recorder_args = log::Args { log: Arc::clone(&log), conversation: mailbox.clone() };
         let often = (1000, Duration::from_secs(1));
