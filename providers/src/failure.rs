@@ -6,7 +6,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use body::ServerError;
+pub(crate) use body::{ServerError, is_error};
 pub(crate) use status::{in_stream, refused};
 
 use crate::{ModelError, Retry, endpoint::Endpoint, http::causes, sse::MAX_EVENT};
@@ -117,6 +117,16 @@ pub(crate) fn idle(endpoint: &Endpoint) -> ModelError {
         ErrorClass::Timeout,
         format!("{name}: nothing more arrived for {limit:?} (`{key}`)"),
     )
+}
+
+/// The answer holds calls that cannot be told apart, or not all of one. Which the model meant is not
+/// guessed; another answer may be whole.
+pub(crate) fn unclear(endpoint: &Endpoint, what: &str) -> ModelError {
+    let text = format!(
+        "{}: the answer cannot be understood: {what}; the fault is the server's, or a gateway's before it",
+        endpoint.name
+    );
+    ModelError::new(ErrorClass::Server, Retry::Doubtful { most: 1 }, text)
 }
 
 /// A single event is beyond all reason.

@@ -1,11 +1,11 @@
 //! JSON helpers both wires need: forgiving text, verbatim parts.
 
 use serde::{
-    Serialize, Serializer,
-    de::{Deserializer, Visitor},
+    Deserialize, Serialize, Serializer,
+    de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
     ser::Error as _,
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use std::{borrow::Cow, fmt};
 
 /// The text of a JSON string; `None` for anything else. Half a surrogate pair and broken UTF-8 become
@@ -24,6 +24,93 @@ pub(crate) fn text(raw: &RawValue) -> Option<String> {
 /// The text of an optional JSON string, empty if there is none.
 pub(crate) fn text_or_empty(raw: Option<&RawValue>) -> String {
     raw.and_then(text).unwrap_or_default()
+}
+
+/// Text of a JSON string, or what was written in its place (against the rules); empty for nothing.
+pub(crate) fn text_or_raw(raw: Option<&RawValue>) -> String {
+    match raw {
+        None => String::new(),
+        Some(raw) if raw.get() == "null" => String::new(),
+        Some(raw) => text(raw).unwrap_or_else(|| raw.get().to_owned()),
+    }
+}
+
+/// Whether a member says something: not `null`, `false`, or empty.
+pub(crate) fn is_set(raw: &RawValue) -> bool {
+    !matches!(raw.get(), "null" | "false" | "0" | "\"\"" | "{}" | "[]")
+}
+
+/// A text as the JSON it holds, so that spelling makes no difference; else as it is.
+pub(crate) fn value_or_text(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// A name or id: a string, or a number in place of one. Anything else counts as none.
+#[derive(Debug, Default)]
+pub(crate) struct Name<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+        Ok(Name(Cow::Owned(number.to_string())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Name::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Name::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_seq(parts).map(|_| Name::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(members).map(|_| Name::default())
+    }
+}
+
+/// A count or place: a number, however it is spelled. Anything else counts as none.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Count(pub(crate) Option<u64>);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Name(text) = Name::deserialize(deserializer)?;
+        let float = || text.parse::<f64>().ok().filter(|number| *number >= 0.0);
+        Ok(Self(text.parse().ok().or_else(|| float().map(|number| number as u64))))
+    }
 }
 
 struct Lossy;

@@ -2,3 +2,5 @@
 
 pub(crate) mod body;
 pub(crate) mod decode;
+mod slots;
+mod wire;

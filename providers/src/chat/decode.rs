@@ -14,6 +14,7 @@ use crate::{
     failure::{self, ServerError},
     json,
     responses::decode::{silent_limit, stopped},
+    usage::WireUsage,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -79,30 +80,6 @@ struct Part<'a> {
     thinking: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct WireUsage {
-    prompt_tokens: u64,
-    completion_tokens: Option<u64>,
-    total_tokens: Option<u64>,
-    prompt_tokens_details: Option<PromptDetails>,
-    completion_tokens_details: Option<CompletionDetails>,
-    prompt_cache_hit_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct CompletionDetails {
-    reasoning_tokens: Option<u64>,
-}
-
 /// A text that grows, at the place it got when it began.
 #[derive(Default)]
 struct Growing {
@@ -163,10 +140,10 @@ impl Decoder {
     }
 
     fn take_usage(&mut self, raw: Option<&RawValue>) {
-        let usage = raw.and_then(|raw| serde_json::from_str::<Option<WireUsage>>(raw.get()).ok());
-        if let Some(wire) = usage.flatten() {
-            self.usage = Some(usage_of(wire));
-        }
+        let nothing = Usage::default();
+        // Some servers send zeros before or after the figures.
+        let usage = raw.and_then(WireUsage::read);
+        self.usage = usage.filter(|usage| *usage != nothing || self.usage.is_none()).or(self.usage);
     }
 
     fn delta(&mut self, delta: Delta<'_>, out: &mut Events) {
@@ -191,8 +168,8 @@ impl Decoder {
             Some(raw) if raw.get().starts_with('[') => self.parts(raw, out),
             raw => self.say(json::text_or_empty(raw.or(delta.refusal)), out),
         }
-        for call in delta.tool_calls.iter().flatten() {
-            self.calls.add(call);
+        if let Some(calls) = delta.tool_calls {
+            self.calls.add_all(&calls);
         }
         if let Some(function) = delta.function_call {
             self.calls.add_function(function);
@@ -233,9 +210,10 @@ impl Decoder {
         let stopped_early = matches!(reason.as_str(), "length" | "max_tokens" | "content_filter");
         let said = self.text.as_ref().is_some_and(|grown| says_something(&grown.text));
         self.close_texts(stopped_early, out);
+        let calls = self.calls.finish(&self.custom);
         match reason.as_str() {
             // What was said stands, marked as cut.
-            "length" | "max_tokens" if self.calls.finish(&self.custom).is_empty() => {
+            "length" | "max_tokens" if calls.as_ref().is_ok_and(Vec::is_empty) => {
                 return if said {
                     let usage = self.usage;
                     Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }))
@@ -252,7 +230,7 @@ impl Decoder {
             }
             _ => {}
         }
-        for (call, extra) in self.calls.finish(&self.custom) {
+        for (call, extra) in calls.map_err(|name| self.ambiguous(&name))? {
             if let Some(json) = extra {
                 let opaque = Opaque { wire: Wire::Chat, json };
                 let item = Item::Opaque(OpaqueItem { kind: CALL_EXTRA.to_owned(), opaque });
@@ -299,6 +277,13 @@ impl Decoder {
             opaque: Some(Opaque { wire: Wire::Chat, json }),
             ..ReasoningItem::default()
         })
+    }
+
+    fn ambiguous(&self, name: &str) -> ModelError {
+        let what = format!(
+            "arguments of `{name}` came after its call was whole, and neither id nor name tells whether they are another call's"
+        );
+        failure::unclear(&self.endpoint, &what)
     }
 
     fn failed(&self, text: &str) -> ModelError {
@@ -362,22 +347,5 @@ impl Decode for Decoder {
 
     fn understood(&self) -> bool {
         self.understood
-    }
-}
-
-fn usage_of(wire: WireUsage) -> Usage {
-    let prompt = wire.prompt_tokens_details.unwrap_or_default();
-    let completion = wire.completion_tokens_details.unwrap_or_default();
-    let output = wire.completion_tokens.unwrap_or_default();
-    Usage {
-        input_tokens: wire.prompt_tokens,
-        cached_input_tokens: prompt
-            .cached_tokens
-            .or(wire.prompt_cache_hit_tokens)
-            .unwrap_or_default(),
-        cache_write_input_tokens: prompt.cache_write_tokens.unwrap_or_default(),
-        output_tokens: output,
-        reasoning_output_tokens: completion.reasoning_tokens.unwrap_or_default(),
-        total_tokens: wire.total_tokens.unwrap_or(wire.prompt_tokens + output),
     }
 }

@@ -92,6 +92,20 @@ impl ServerError {
     }
 }
 
+/// Whether a JSON text without the members of an answer is an error.
+pub(crate) fn is_error(text: &str) -> bool {
+    const SAYING: [&str; 6] = ["error", "errors", "message", "detail", "msg", "base_resp"];
+    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) else { return false };
+    let set = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Array(parts) => !parts.is_empty(),
+        Value::Number(_) | Value::Bool(true) => true,
+    };
+    SAYING.iter().any(|name| fields.get(*name).is_some_and(set))
+}
+
 /// The wait in `retry_after` (seconds), `retry_after_ms`, or Google's `RetryInfo` among the details.
 fn named_wait(fields: &Map<String, Value>) -> Option<Duration> {
     let number = |name: &str| fields.get(name).and_then(Value::as_f64);

@@ -1,45 +1,85 @@
 //! The events of a Responses stream.
 
+use super::{
+    slots::{Named, Owner, Place, Slots},
+    wire::{Kind, Said, WireItem, call, owned, read},
+};
 use crate::{
-    ModelError, calls,
+    ModelError,
     endpoint::Endpoint,
     events::{Decode, Events, Flow},
     failure::{self, ServerError},
-    json,
+    json::{self, Count, Name},
+    usage::WireUsage,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
-use troupe_types::{
-    AssistantItem, CallId, CallInput, CallItem, ErrorClass, Item, ModelEvent, Opaque, OpaqueItem,
-    ReasoningItem, Usage, Wire, says_something,
-};
+use troupe_types::{AssistantItem, ErrorClass, Item, ModelEvent, says_something};
 
 /// The members of all events that matter; others are passed over unread.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
+    kind: Name<'a>,
     #[serde(default)]
-    output_index: Option<u32>,
+    sequence_number: Count,
+    #[serde(default)]
+    output_index: Count,
+    #[serde(borrow, default)]
+    item_id: Name<'a>,
+    #[serde(default)]
+    content_index: Count,
+    #[serde(default)]
+    summary_index: Count,
     #[serde(borrow, default)]
     delta: Option<&'a RawValue>,
+    /// The whole of what came in pieces.
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    part: Option<&'a RawValue>,
     #[serde(borrow, default)]
     item: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response: Option<&'a RawValue>,
 }
 
+impl Event<'_> {
+    fn place(&self) -> Option<u32> {
+        self.output_index.0.and_then(|place| u32::try_from(place).ok())
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named { id: &self.item_id.0, place: self.place() }
+    }
+
+    /// The part of its item that it is about: parts of summaries and of content are counted apart.
+    fn part(&self) -> u32 {
+        let number = |count: Count| count.0.and_then(|count| u32::try_from(count).ok());
+        match (number(self.summary_index), number(self.content_index)) {
+            (Some(summary), _) => summary.saturating_mul(2).saturating_add(1),
+            (None, content) => content.unwrap_or_default().saturating_mul(2),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Response<'a> {
     #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
+    id: Name<'a>,
     #[serde(borrow, default)]
-    status: Option<Cow<'a, str>>,
+    status: Name<'a>,
     #[serde(borrow, default)]
     output: Option<Vec<&'a RawValue>>,
     #[serde(borrow, default)]
@@ -52,84 +92,44 @@ struct Response<'a> {
     incomplete_details: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct WireItem<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Cow<'a, str>,
-    #[serde(borrow, default)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    call_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    phase: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    status: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    summary: Option<&'a RawValue>,
-}
-
-impl WireItem<'_> {
-    fn is_call(&self) -> bool {
-        matches!(&*self.kind, "function_call" | "custom_tool_call")
-    }
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    refusal: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct WireUsage {
-    input_tokens: u64,
-    input_tokens_details: Option<InputDetails>,
-    output_tokens: u64,
-    output_tokens_details: Option<OutputDetails>,
-    total_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct InputDetails {
-    cached_tokens: Option<u64>,
-    cache_write_tokens: Option<u64>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct OutputDetails {
-    reasoning_tokens: Option<u64>,
-}
+/// Whose pieces an event brings.
+const MESSAGE: fn(Kind) -> bool = |kind| kind == Kind::Message;
+const THOUGHT: fn(Kind) -> bool = |kind| kind == Kind::Reasoning;
 
 /// Reads one answer.
 pub(crate) struct Decoder {
     endpoint: Arc<Endpoint>,
     /// Tools whose arguments are text although they were offered as functions.
     custom: HashSet<String>,
-    /// The place of the item that deltas without a place belong to.
-    active: u32,
-    /// How many items are complete.
-    done: u32,
-    /// Texts whose item is not complete, in case the server never completes it.
-    open: BTreeMap<u32, String>,
-    summary_begun: HashSet<u32>,
+    slots: Slots,
+    /// Complete items that wait for the end, because a call before them came without arguments, which
+    /// the last event may bring.
+    held: Vec<(usize, Item)>,
+    /// Pieces of arguments came that may be any of several calls'.
+    unclear: bool,
     /// A complete item said something.
     said: bool,
-    /// A call has begun.
-    called: bool,
+    numbers: Numbers,
     understood: bool,
+}
+
+/// The numbers of the events so far, to tell an event that is sent twice.
+#[derive(Default)]
+struct Numbers {
+    first: Option<u64>,
+    /// They do count.
+    moved: bool,
+    seen: HashSet<u64>,
+}
+
+impl Numbers {
+    fn is_repeated(&mut self, number: Option<u64>, data: &str) -> bool {
+        let Some(number) = number else { return false };
+        self.moved |= *self.first.get_or_insert(number) != number;
+        let mut hasher = DefaultHasher::new();
+        (number, data).hash(&mut hasher);
+        !self.seen.insert(hasher.finish()) && self.moved
+    }
 }
 
 impl Decoder {
@@ -137,12 +137,11 @@ impl Decoder {
         Self {
             endpoint,
             custom,
-            active: 0,
-            done: 0,
-            open: BTreeMap::new(),
-            summary_begun: HashSet::new(),
+            slots: Slots::default(),
+            held: Vec::new(),
+            unclear: false,
             said: false,
-            called: false,
+            numbers: Numbers::default(),
             understood: false,
         }
     }
@@ -154,45 +153,60 @@ impl Decoder {
         data: &str,
         out: &mut Events,
     ) -> Result<Flow, ModelError> {
-        let kind = if event.kind.is_empty() { name } else { &event.kind };
-        let index = event.output_index.unwrap_or(self.active);
+        let kind = if event.kind.0.is_empty() { name } else { &event.kind.0 };
         match kind {
             "response.output_text.delta" | "response.refusal.delta" => {
-                let delta = json::text_or_empty(event.delta);
-                self.open.entry(index).or_default().push_str(&delta);
-                out.text(index, delta);
+                self.say(event, json::text_or_empty(event.delta), out);
+            }
+            "response.output_text.done" | "response.refusal.done" => {
+                self.say_whole(event, json::text_or_empty(event.text.or(event.refusal)), out);
+            }
+            "response.content_part.done" => {
+                let part = event.part.and_then(read::<Event<'_>>);
+                if let Some(part) = part.filter(|part| part.kind.0 != "reasoning_text") {
+                    let text = json::text_or_empty(part.text.or(part.refusal));
+                    self.say_whole(event, text, out);
+                }
             }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                out.reasoning(index, json::text_or_empty(event.delta));
+                self.think(event, json::text_or_empty(event.delta), false, out);
             }
-            // Parts after the first start a new paragraph.
-            "response.reasoning_summary_part.added" if !self.summary_begun.insert(index) => {
-                out.reasoning(index, "\n\n".to_owned());
+            "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
+                self.think(event, json::text_or_empty(event.text), true, out);
             }
+            "response.reasoning_summary_part.added" => self.paragraph(event, out),
+            "response.function_call_arguments.delta" => self.argue(event, Kind::Function, false),
+            "response.function_call_arguments.done" => self.argue(event, Kind::Function, true),
+            "response.custom_tool_call_input.delta" => self.argue(event, Kind::Custom, false),
+            "response.custom_tool_call_input.done" => self.argue(event, Kind::Custom, true),
             "response.output_item.added" => {
-                self.active = event.output_index.unwrap_or(self.done);
-                let item = event.item.and_then(read::<WireItem<'_>>);
-                self.called |= item.is_some_and(|item| item.is_call());
+                if let Some(item) = event.item.and_then(read::<WireItem<'_>>) {
+                    self.slots.begin(&item, event.place());
+                }
             }
             "response.output_item.done" => {
                 if let Some(raw) = event.item {
-                    self.item(event.output_index.unwrap_or(self.active), raw, out);
+                    self.understood = true;
+                    self.item(event.place(), raw, out)?;
                 }
             }
             "response.created" | "response.in_progress" => {
                 let response = event.response.and_then(read::<Response<'_>>);
-                out.open(response.and_then(|response| response.id).as_deref());
+                out.open(response.as_ref().map(|response| &*response.id.0));
             }
             "response.completed" | "response.done" => {
                 let response = event.response.and_then(read::<Response<'_>>);
-                return self.complete(response, out);
+                return self.complete(response.as_ref(), data, out);
             }
-            "response.failed" | "error" => return Err(self.failed(event, data)),
+            "response.failed" | "response.cancelled" | "error" => {
+                let response = event.response.and_then(read::<Response<'_>>);
+                return Err(self.failed(response.as_ref(), data));
+            }
             "response.incomplete" => {
                 let response = event.response.and_then(read::<Response<'_>>);
                 return self.incomplete(response.as_ref(), out);
             }
-            "" if data.contains("\"error\"") => return Err(self.failed(event, data)),
+            "" if failure::is_error(data) => return Err(self.failed(None, data)),
             "" => return Ok(Flow::More),
             _ => {}
         }
@@ -200,80 +214,233 @@ impl Decoder {
         Ok(Flow::More)
     }
 
-    fn item(&mut self, index: u32, raw: &RawValue, out: &mut Events) {
-        let Some(item) = read::<WireItem<'_>>(raw) else {
-            tracing::debug!("an output item that cannot be read was passed over");
-            return;
-        };
-        let streamed = self.open.remove(&index);
-        let item = match &*item.kind {
-            "message" => message(&item, streamed),
-            "reasoning" => reasoning(&item, raw),
-            _ if item.is_call() => self.call(&item),
-            kind => opaque(kind, raw),
-        };
-        match &item {
-            Item::Assistant(item) => self.said |= item.says_something(),
-            Item::Call(_) => self.called = true,
-            _ => {}
+    fn say(&mut self, event: &Event<'_>, words: String, out: &mut Events) {
+        match self.slots.owner(MESSAGE, Kind::Message, event.named()) {
+            Owner::Slot(at) => {
+                self.slots.0[at].add(event.part(), &words);
+                out.text(index(at), words);
+            }
+            Owner::Complete(at) => self.slots.0[at].late.push_str(&words),
+            Owner::Unknown => {}
         }
-        self.done = self.done.max(index + 1);
-        self.active = self.done;
-        out.done(index, item);
     }
 
-    fn call(&self, item: &WireItem<'_>) -> Item {
-        let tool = owned(item.name.as_ref()).unwrap_or_default();
-        let input = if item.kind == "custom_tool_call" {
-            CallInput::Text(json::text_or_empty(item.input))
-        } else {
-            calls::input(self.custom.contains(&tool), arguments(item.arguments))
-        };
-        Item::Call(CallItem {
-            call: CallId::new(),
-            wire_id: owned(item.call_id.as_ref()).unwrap_or_default(),
-            id: owned(item.id.as_ref()),
-            tool,
-            input,
-        })
-    }
-
-    fn complete(
-        &mut self,
-        response: Option<Response<'_>>,
-        out: &mut Events,
-    ) -> Result<Flow, ModelError> {
-        self.understood = true;
-        let Some(response) = response else {
-            self.close_open(out, false);
-            return Ok(Flow::Done(ModelEvent::Completed { usage: None, end_turn: None }));
-        };
-        out.open(response.id.as_deref());
-        // Items of a server that names them only here.
-        let output = response.output.unwrap_or_default();
-        for (index, raw) in (0u32..).zip(output).skip(self.done as usize) {
-            self.item(index, raw, out);
+    /// Words that may have come in pieces already.
+    fn say_whole(&mut self, event: &Event<'_>, words: String, out: &mut Events) {
+        if let Owner::Slot(at) = self.slots.owner(MESSAGE, Kind::Message, event.named())
+            && self.slots.0[at].add_whole(event.part(), &words)
+        {
+            out.text(index(at), words);
         }
-        self.close_open(out, false);
-        let usage = response.usage.and_then(read::<WireUsage>).map(usage_of);
-        Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: response.end_turn }))
     }
 
-    /// Completes texts whose item never was.
-    fn close_open(&mut self, out: &mut Events, cut: bool) {
-        for (index, text) in std::mem::take(&mut self.open) {
-            if !text.is_empty() {
-                let item = AssistantItem { text, cut, ..AssistantItem::default() };
-                out.done(index, Item::Assistant(item));
+    fn think(&mut self, event: &Event<'_>, words: String, whole: bool, out: &mut Events) {
+        if let Owner::Slot(at) = self.slots.owner(THOUGHT, Kind::Reasoning, event.named()) {
+            let new = self.slots.0[at].hear(event.part());
+            if new || !whole {
+                out.reasoning(index(at), words);
             }
         }
     }
 
-    fn failed(&mut self, event: &Event<'_>, data: &str) -> ModelError {
+    /// Paragraphs after the first start a new line.
+    fn paragraph(&mut self, event: &Event<'_>, out: &mut Events) {
+        if let Owner::Slot(at) = self.slots.owner(THOUGHT, Kind::Reasoning, event.named()) {
+            self.slots.0[at].paragraphs += 1;
+            if self.slots.0[at].paragraphs > 1 {
+                out.reasoning(index(at), "\n\n".to_owned());
+            }
+        }
+    }
+
+    fn argue(&mut self, event: &Event<'_>, kind: Kind, whole: bool) {
+        let text = match (whole, kind) {
+            (false, _) => json::text_or_empty(event.delta),
+            (true, Kind::Custom) => json::text_or_empty(event.input),
+            (true, _) => json::text_or_raw(event.arguments),
+        };
+        match self.slots.owner(Kind::is_call, kind, event.named()) {
+            Owner::Slot(at) if whole && !text.is_empty() => {
+                self.slots.0[at].hear(0);
+                self.slots.0[at].text = text;
+            }
+            Owner::Slot(_) if whole => {}
+            Owner::Slot(at) => self.slots.0[at].text.push_str(&text),
+            Owner::Complete(_) => {}
+            Owner::Unknown => self.unclear = true,
+        }
+    }
+
+    /// An item that an event says is complete.
+    fn item(
+        &mut self,
+        place: Option<u32>,
+        raw: &RawValue,
+        out: &mut Events,
+    ) -> Result<(), ModelError> {
+        let Some(item) = read::<WireItem<'_>>(raw) else {
+            tracing::debug!("an output item that cannot be read was passed over");
+            return Ok(());
+        };
+        let said = Said::of(item.kind(), item.name(), &item.text(), Some(raw));
+        match self.slots.place(&item, &said, place) {
+            Place::Slot(at) => self.settle(at, &item, raw, true, out),
+            Place::Known => Ok(()),
+            Place::Ambiguous => Err(self.ambiguous(item.name())),
+        }
+    }
+
+    /// Completes an item. `early`: the last event is still to come.
+    fn settle(
+        &mut self,
+        at: usize,
+        item: &WireItem<'_>,
+        raw: &RawValue,
+        early: bool,
+        out: &mut Events,
+    ) -> Result<(), ModelError> {
+        let slot = &mut self.slots.0[at];
+        let mut text = item.text();
+        if text.is_empty() {
+            // Some servers leave the finished item empty.
+            text = slot.gathered().to_owned();
+        }
+        for (known, own) in [
+            (&mut slot.id, item.id()),
+            (&mut slot.call_id, item.call_id()),
+            (&mut slot.name, item.name()),
+        ] {
+            if known.is_empty() {
+                known.push_str(own);
+            }
+        }
+        let silent = item.kind().is_call() && text.is_empty();
+        if silent && self.unclear {
+            return Err(self.lost(item.name()));
+        }
+        let slot = &mut self.slots.0[at];
+        slot.said =
+            (!(silent && early)).then(|| Said::of(item.kind(), &slot.name, &text, Some(raw)));
+        let known = (&*slot.call_id, &*slot.id, &*slot.name);
+        let done = item.item(raw, text, known, &self.custom);
+        self.done(at, done, silent && early, out);
+        Ok(())
+    }
+
+    fn done(&mut self, at: usize, item: Item, hold: bool, out: &mut Events) {
+        if let Item::Assistant(item) = &item {
+            self.said |= item.says_something();
+        }
+        if let Some((_, held)) = self.held.iter_mut().find(|(held, _)| *held == at) {
+            *held = item;
+        } else if hold || !self.held.is_empty() {
+            self.held.push((at, item));
+        } else {
+            out.done(index(at), item);
+        }
+    }
+
+    fn complete(
+        &mut self,
+        response: Option<&Response<'_>>,
+        data: &str,
+        out: &mut Events,
+    ) -> Result<Flow, ModelError> {
         self.understood = true;
-        let response = event.response.and_then(read::<Response<'_>>);
-        let error = response.and_then(|response| response.error).map_or(data, RawValue::get);
-        let value = serde_json::from_str(error).unwrap_or_default();
+        let status = response.map_or("", |response| &*response.status.0);
+        let error = response.and_then(|response| response.error).is_some_and(json::is_set);
+        if error || matches!(status, "failed" | "cancelled") {
+            return Err(self.failed(response, data));
+        }
+        if status == "incomplete" {
+            return self.incomplete(response, out);
+        }
+        out.open(response.map(|response| &*response.id.0));
+        self.list(response, |_| true, out)?;
+        self.close(out, false)?;
+        let usage = response.and_then(|response| response.usage).and_then(WireUsage::read);
+        let end_turn = response.and_then(|response| response.end_turn);
+        Ok(Flow::Done(ModelEvent::Completed { usage, end_turn }))
+    }
+
+    /// Takes those items of the list in the last event that have not come yet.
+    fn list(
+        &mut self,
+        response: Option<&Response<'_>>,
+        wanted: fn(Kind) -> bool,
+        out: &mut Events,
+    ) -> Result<(), ModelError> {
+        let output = response.and_then(|response| response.output.as_deref()).unwrap_or_default();
+        let raws = output.iter().filter_map(|raw| Some((*raw, read::<WireItem<'_>>(raw)?)));
+        let (raws, items): (Vec<_>, Vec<_>) = raws
+            .map(|(raw, item)| {
+                let said = Said::of(item.kind(), item.name(), &item.text(), Some(raw));
+                (raw, (item, said))
+            })
+            .unzip();
+        let places = self.slots.listed(&items);
+        for ((raw, (item, _)), place) in raws.into_iter().zip(&items).zip(places) {
+            match place {
+                _ if !wanted(item.kind()) => {}
+                Place::Slot(at) => self.settle(at, item, raw, false, out)?,
+                Place::Known => {}
+                Place::Ambiguous => return Err(self.ambiguous(item.name())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Completes what began and never was completed, and lets go what was held.
+    fn close(&mut self, out: &mut Events, cut: bool) -> Result<(), ModelError> {
+        for (at, item) in std::mem::take(&mut self.held) {
+            if !(cut && matches!(item, Item::Call(_))) {
+                self.slots.0[at].said.get_or_insert(Said::Other(serde_json::Value::Null));
+                out.done(index(at), item);
+            }
+        }
+        for at in 0..self.slots.0.len() {
+            let slot = &mut self.slots.0[at];
+            let late = std::mem::take(&mut slot.late);
+            if !late.is_empty() && slot.said != Some(Said::of(Kind::Message, "", &late, None)) {
+                out.done(index(at), spoken(late, cut));
+            }
+            let text = slot.gathered().to_owned();
+            match slot.kind {
+                _ if slot.said.is_some() => {}
+                Kind::Message if !text.is_empty() => out.done(index(at), spoken(text, cut)),
+                kind @ (Kind::Function | Kind::Custom) if !cut => {
+                    let whole = kind == Kind::Custom || slot.is_heard() || json::is_object(&text);
+                    if text.is_empty() || slot.name.is_empty() || !whole {
+                        let name = slot.name.clone();
+                        return Err(self.lost(&name));
+                    }
+                    let ids = (slot.call_id.clone(), owned(&slot.id));
+                    let item = call(kind, ids, slot.name.clone(), text, &self.custom);
+                    out.done(index(at), Item::Call(item));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn ambiguous(&self, name: &str) -> ModelError {
+        let what = format!(
+            "two calls of `{name}` cannot be told apart by their ids: they may be one that was sent twice"
+        );
+        failure::unclear(&self.endpoint, &what)
+    }
+
+    fn lost(&self, name: &str) -> ModelError {
+        let what = format!("a call of `{name}` began, and not all of it came");
+        failure::unclear(&self.endpoint, &what)
+    }
+
+    fn failed(&mut self, response: Option<&Response<'_>>, data: &str) -> ModelError {
+        self.understood = true;
+        let error =
+            response.and_then(|response| response.error).filter(|error| json::is_set(error));
+        let value = serde_json::from_str(error.map_or(data, RawValue::get)).unwrap_or_default();
         failure::in_stream(&self.endpoint, &ServerError::from_value(&value))
     }
 
@@ -286,33 +453,38 @@ impl Decoder {
     ) -> Result<Flow, ModelError> {
         #[derive(Deserialize)]
         struct Details<'a> {
-            #[serde(borrow)]
-            reason: Cow<'a, str>,
+            #[serde(borrow, default)]
+            reason: Name<'a>,
         }
-        let output = response.and_then(|response| response.output.as_deref()).unwrap_or_default();
-        for (index, raw) in (0u32..).zip(output).skip(self.done as usize) {
-            // A call that was cut must not run.
-            if read::<WireItem<'_>>(raw).is_some_and(|item| item.kind == "message") {
-                self.item(index, raw, out);
-            }
-        }
-        let said = self.said || self.open.values().any(|text| says_something(text));
-        self.close_open(out, true);
+        self.understood = true;
+        // A call that was cut must not run.
+        self.list(response, MESSAGE, out)?;
+        let open = |text: &str| says_something(text);
+        let said = self.said
+            || self.slots.0.iter().any(|slot| slot.kind == Kind::Message && open(slot.gathered()));
+        let called = self.slots.0.iter().any(|slot| slot.kind.is_call());
+        self.close(out, true)?;
         let details = response.and_then(|response| response.incomplete_details);
-        let reason = details.and_then(read::<Details<'_>>).map(|details| details.reason);
-        let reason = reason.as_deref().unwrap_or("unknown");
+        let reason = details.and_then(read::<Details<'_>>).map(|details| details.reason.0);
+        let reason = reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or("unknown");
         let limit = matches!(reason, "max_output_tokens" | "length" | "max_tokens");
         if limit && said {
-            let usage = response.and_then(|response| response.usage);
-            let usage = usage.and_then(read::<WireUsage>).map(usage_of);
+            let usage = response.and_then(|response| response.usage).and_then(WireUsage::read);
             return Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }));
         }
-        let call = |raw: &&RawValue| read::<WireItem<'_>>(raw).is_some_and(|item| item.is_call());
-        if limit && !self.called && !output.iter().any(call) {
+        if limit && !called {
             return Err(silent_limit(&self.endpoint));
         }
         Err(stopped(&self.endpoint, reason))
     }
+}
+
+fn index(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn spoken(text: String, cut: bool) -> Item {
+    Item::Assistant(AssistantItem { text, cut, ..AssistantItem::default() })
 }
 
 /// The error of an answer that reached a limit of tokens before its first word, in thoughts or
@@ -345,6 +517,7 @@ impl Decode for Decoder {
         }
         let text = json::utf8(data);
         match serde_json::from_str::<Event<'_>>(&text) {
+            Ok(event) if self.numbers.is_repeated(event.sequence_number.0, &text) => Ok(Flow::More),
             Ok(event) => self.handle(name, &event, &text, out),
             Err(error) => {
                 tracing::debug!(%error, "a line of the stream that is no event was passed over");
@@ -358,17 +531,13 @@ impl Decode for Decoder {
         let Ok(response) = serde_json::from_str::<Response<'_>>(&text) else {
             return Ok(Flow::More);
         };
-        if response.error.is_some_and(|error| error.get() != "null") {
-            let value = serde_json::from_str(&text).unwrap_or_default();
-            return Err(failure::in_stream(&self.endpoint, &ServerError::from_value(&value)));
-        }
-        if response.output.is_none() {
+        if response.output.is_none() && response.status.0.is_empty() {
+            if failure::is_error(&text) {
+                return Err(self.failed(None, &text));
+            }
             return Ok(Flow::More);
         }
-        if response.status.as_deref() == Some("incomplete") {
-            return self.incomplete(Some(&response), out);
-        }
-        self.complete(Some(response), out)
+        self.complete(Some(&response), &text, out)
     }
 
     fn end(&mut self, _: &mut Events) -> Result<Flow, ModelError> {
@@ -381,72 +550,5 @@ impl Decode for Decoder {
 
     fn understood(&self) -> bool {
         self.understood
-    }
-}
-
-/// Reads a part; `None` if it is not of that form.
-fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    serde_json::from_str(raw.get()).ok()
-}
-
-fn owned(text: Option<&Cow<'_, str>>) -> Option<String> {
-    text.map(|text| text.clone().into_owned())
-}
-
-/// JSON text, whether it came as a string or (against the rules) as an object.
-pub(crate) fn arguments(raw: Option<&RawValue>) -> String {
-    match raw {
-        None => String::new(),
-        Some(raw) if raw.get() == "null" => String::new(),
-        Some(raw) => json::text(raw).unwrap_or_else(|| raw.get().to_owned()),
-    }
-}
-
-/// The texts of a list of parts, of one string, or of nothing.
-fn texts(raw: Option<&RawValue>) -> Vec<String> {
-    let Some(raw) = raw else { return Vec::new() };
-    if let Some(text) = json::text(raw) {
-        return vec![text];
-    }
-    let parts = read::<Vec<Part<'_>>>(raw).unwrap_or_default();
-    parts.iter().filter_map(|part| part.text.or(part.refusal)).filter_map(json::text).collect()
-}
-
-fn message(item: &WireItem<'_>, streamed: Option<String>) -> Item {
-    let mut parts = texts(item.content);
-    let whole = if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() };
-    Item::Assistant(AssistantItem {
-        id: owned(item.id.as_ref()),
-        // Some servers leave the finished item empty.
-        text: if whole.is_empty() { streamed.unwrap_or_default() } else { whole },
-        phase: owned(item.phase.as_ref()),
-        cut: item.status.as_deref() == Some("incomplete"),
-    })
-}
-
-fn reasoning(item: &WireItem<'_>, raw: &RawValue) -> Item {
-    Item::Reasoning(ReasoningItem {
-        id: owned(item.id.as_ref()),
-        summary: texts(item.summary),
-        content: texts(item.content),
-        opaque: Some(Opaque { wire: Wire::Responses, json: raw.get().to_owned() }),
-    })
-}
-
-fn opaque(kind: &str, raw: &RawValue) -> Item {
-    let opaque = Opaque { wire: Wire::Responses, json: raw.get().to_owned() };
-    Item::Opaque(OpaqueItem { kind: kind.to_owned(), opaque })
-}
-
-fn usage_of(wire: WireUsage) -> Usage {
-    let input = wire.input_tokens_details.unwrap_or_default();
-    let output = wire.output_tokens_details.unwrap_or_default();
-    Usage {
-        input_tokens: wire.input_tokens,
-        cached_input_tokens: input.cached_tokens.unwrap_or_default(),
-        cache_write_input_tokens: input.cache_write_tokens.unwrap_or_default(),
-        output_tokens: wire.output_tokens,
-        reasoning_output_tokens: output.reasoning_tokens.unwrap_or_default(),
-        total_tokens: wire.total_tokens.unwrap_or(wire.input_tokens + wire.output_tokens),
     }
 }

@@ -1,0 +1,204 @@
+//! The items of a Responses answer as servers write them, and as ours.
+
+use crate::{
+    calls,
+    json::{self, Name},
+};
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use std::collections::HashSet;
+use troupe_types::{
+    AssistantItem, CallId, CallInput, CallItem, Item, Opaque, OpaqueItem, ReasoningItem, Wire,
+};
+
+#[derive(Deserialize)]
+pub(super) struct WireItem<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Name<'a>,
+    #[serde(borrow, default)]
+    id: Name<'a>,
+    #[serde(borrow, default)]
+    call_id: Name<'a>,
+    #[serde(borrow, default)]
+    name: Name<'a>,
+    #[serde(borrow, default)]
+    phase: Name<'a>,
+    #[serde(borrow, default)]
+    status: Name<'a>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    summary: Option<&'a RawValue>,
+}
+
+/// What an item is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Reasoning,
+    /// A call of a function.
+    Function,
+    /// A call of a tool that takes free text.
+    Custom,
+    Other,
+}
+
+impl Kind {
+    pub(super) fn is_call(self) -> bool {
+        matches!(self, Self::Function | Self::Custom)
+    }
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+}
+
+impl WireItem<'_> {
+    pub(super) fn kind(&self) -> Kind {
+        match &*self.kind.0 {
+            "message" => Kind::Message,
+            "reasoning" => Kind::Reasoning,
+            "function_call" => Kind::Function,
+            "custom_tool_call" => Kind::Custom,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The item's id; empty if it has none.
+    pub(super) fn id(&self) -> &str {
+        &self.id.0
+    }
+
+    /// The call's id; empty if it has none.
+    pub(super) fn call_id(&self) -> &str {
+        &self.call_id.0
+    }
+
+    /// The name of the tool; empty if there is none.
+    pub(super) fn name(&self) -> &str {
+        &self.name.0
+    }
+
+    /// The words of a message or the arguments of a call, as far as they are written here.
+    pub(super) fn text(&self) -> String {
+        match self.kind() {
+            Kind::Message => {
+                let mut parts = texts(self.content);
+                if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() }
+            }
+            Kind::Function => json::text_or_raw(self.arguments),
+            Kind::Custom => json::text_or_empty(self.input),
+            Kind::Reasoning | Kind::Other => String::new(),
+        }
+    }
+
+    /// The item as ours, with these words or arguments. A call has its ids and its name from `known`
+    /// (the call's id, the item's, the name) where it lacks its own.
+    pub(super) fn item(
+        &self,
+        raw: &RawValue,
+        text: String,
+        known: (&str, &str, &str),
+        custom: &HashSet<String>,
+    ) -> Item {
+        let or = |own: &str, known: &str| (if own.is_empty() { known } else { own }).to_owned();
+        let opaque = || Opaque { wire: Wire::Responses, json: raw.get().to_owned() };
+        match self.kind() {
+            Kind::Message => Item::Assistant(AssistantItem {
+                id: owned(self.id()),
+                text,
+                phase: owned(&self.phase.0),
+                cut: self.status.0 == "incomplete",
+            }),
+            Kind::Reasoning => Item::Reasoning(ReasoningItem {
+                id: owned(self.id()),
+                summary: texts(self.summary),
+                content: texts(self.content),
+                opaque: Some(opaque()),
+            }),
+            kind @ (Kind::Function | Kind::Custom) => {
+                let ids = (or(self.call_id(), known.0), owned(&or(self.id(), known.1)));
+                Item::Call(call(kind, ids, or(self.name(), known.2), text, custom))
+            }
+            Kind::Other => Item::Opaque(OpaqueItem {
+                kind: self.kind.0.clone().into_owned(),
+                opaque: opaque(),
+            }),
+        }
+    }
+}
+
+/// A call with these ids (the call's own, and the item's).
+pub(super) fn call(
+    kind: Kind,
+    (wire_id, id): (String, Option<String>),
+    tool: String,
+    text: String,
+    custom: &HashSet<String>,
+) -> CallItem {
+    let input = match kind {
+        Kind::Custom => CallInput::Text(text),
+        _ => calls::input(custom.contains(&tool), text),
+    };
+    CallItem { call: CallId::new(), wire_id, id, tool, input }
+}
+
+/// What an item says, apart from its ids: to tell an item that is named again from another one.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said {
+    Call { name: String, arguments: Value },
+    Other(Value),
+}
+
+impl Said {
+    /// Whether nothing is missing: a call has arguments.
+    pub(super) fn is_whole(&self) -> bool {
+        !matches!(self, Self::Call { arguments: Value::String(text), .. } if text.is_empty())
+    }
+
+    /// What an item of this kind, name and text says.
+    pub(super) fn of(kind: Kind, name: &str, text: &str, raw: Option<&RawValue>) -> Self {
+        match kind {
+            Kind::Message => Self::Other(Value::String(text.to_owned())),
+            Kind::Function | Kind::Custom => {
+                Self::Call { name: name.to_owned(), arguments: json::value_or_text(text) }
+            }
+            Kind::Reasoning | Kind::Other => {
+                let raw = raw.map_or("null", RawValue::get);
+                let mut value: Value = serde_json::from_str(raw).unwrap_or_default();
+                if let Some(members) = value.as_object_mut() {
+                    members.remove("id");
+                }
+                Self::Other(value)
+            }
+        }
+    }
+}
+
+/// Reads a part; `None` if it is not of that form.
+pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// A text, unless it is empty.
+pub(super) fn owned(text: &str) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+/// The texts of a list of parts, of one string, or of nothing.
+fn texts(raw: Option<&RawValue>) -> Vec<String> {
+    let Some(raw) = raw else { return Vec::new() };
+    if let Some(text) = json::text(raw) {
+        return vec![text];
+    }
+    let parts = read::<Vec<Part<'_>>>(raw).unwrap_or_default();
+    parts.iter().filter_map(|part| part.text.or(part.refusal)).filter_map(json::text).collect()
+}
