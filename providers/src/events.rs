@@ -66,6 +66,17 @@ pub(crate) enum Flow {
     Done(ModelEvent),
 }
 
+/// What may be missing of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Words: silence is a failure.
+    More,
+    /// Words, although the server says that they are over: it says so all the time.
+    Unsure,
+    /// Figures at most: silence is as good as the end.
+    Figures,
+}
+
 /// Reads the events of one answer.
 pub(crate) trait Decode: Send {
     /// One server-sent event. What cannot be read is skipped.
@@ -77,8 +88,8 @@ pub(crate) trait Decode: Send {
     /// The stream is over without a last event. [`Flow::Done`] if the answer is complete all the same.
     fn end(&mut self, out: &mut Events) -> Result<Flow, ModelError>;
 
-    /// Whether everything but usage figures has arrived, so that silence is no failure.
-    fn nearly_done(&self) -> bool;
+    /// What may be missing.
+    fn rest(&self) -> Rest;
 
     /// Whether any event could be read.
     fn understood(&self) -> bool;

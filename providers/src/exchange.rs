@@ -4,7 +4,11 @@
 //! Everything in a piece of the answer is decoded at once and then handed out without waiting.
 
 use crate::{
-    EventStream, ModelError, endpoint::Endpoint, events::Flow, failure, http, http::Http,
+    EventStream, ModelError,
+    endpoint::Endpoint,
+    events::{Flow, Rest},
+    failure, http,
+    http::Http,
     reader::Reader,
 };
 use reqwest::{Response, Url, header::HeaderMap};
@@ -16,7 +20,10 @@ use troupe_types::{ErrorClass, ModelEvent};
 const DRAIN: Duration = Duration::from_millis(20);
 
 /// How long usage figures are awaited after the last word of an answer.
-const TRAILER: Duration = Duration::from_secs(5);
+const TRAILER: Duration = Duration::from_secs(10);
+
+/// How long more words are awaited of a server that calls every word the last one.
+const UNSURE: Duration = Duration::from_secs(30);
 
 /// A request ready to be sent.
 pub(crate) struct Unsent {
@@ -74,7 +81,11 @@ impl Exchange {
                 }
                 Phase::Reading(response) => {
                     let idle = self.endpoint.idle_timeout;
-                    let limit = if self.reader.nearly_done() { idle.min(TRAILER) } else { idle };
+                    let limit = match self.reader.rest() {
+                        Rest::More => idle,
+                        Rest::Unsure => idle.min(UNSURE),
+                        Rest::Figures => idle.min(TRAILER),
+                    };
                     self.read(response, limit, failure::idle).await
                 }
                 Phase::Closing(response, last) => {
@@ -117,7 +128,8 @@ impl Exchange {
         let piece = match timeout(limit, response.chunk()).await {
             Ok(Ok(piece)) => piece,
             // Nothing but figures was missing: that is as good as the end.
-            _ if self.reader.nearly_done() => None,
+            _ if self.reader.rest() == Rest::Figures => None,
+            Err(_) if self.reader.rest() == Rest::Unsure => None,
             Ok(Err(error)) => {
                 let cause = self.endpoint.redact(&http::causes(&error.without_url()));
                 return Err(ModelError::cut(&self.endpoint, Some(&cause)));

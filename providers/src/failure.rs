@@ -6,6 +6,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use body::is_page;
 pub(crate) use body::{ServerError, is_error};
 pub(crate) use status::{in_stream, refused};
 
@@ -139,12 +140,14 @@ pub(crate) fn too_large(endpoint: &Endpoint) -> ModelError {
 }
 
 /// The server answered with success and something that is no answer.
-pub(crate) fn not_events(endpoint: &Endpoint, content_type: &str) -> ModelError {
+pub(crate) fn not_events(endpoint: &Endpoint, content_type: &str, body: &[u8]) -> ModelError {
     let (name, key) = (&endpoint.name, endpoint.url_key());
+    let said = endpoint.redact(&ServerError::from_body(body).message);
+    let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let message = format!(
-        "{name}: the answer ({content_type}) holds no event that can be understood; does `{key}` name an API (it mostly ends in /v1)?"
+        "{name}: the answer ({content_type}) holds no event that can be understood{said}; does `{key}` name an API (it mostly ends in /v1)?"
     );
-    if content_type.starts_with("text/html") {
+    if content_type.starts_with("text/html") || is_page(body) {
         ModelError::never(ErrorClass::InvalidRequest, message)
     } else {
         ModelError::backoff(ErrorClass::Network, message)

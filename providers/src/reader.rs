@@ -6,12 +6,15 @@
 use crate::{
     ModelError,
     endpoint::Endpoint,
-    events::{Decode, Events, Flow},
+    events::{Decode, Events, Flow, Rest},
     failure,
     sse::{MAX_EVENT, SseParser, TooLarge},
 };
 use std::sync::Arc;
 use troupe_types::ModelEvent;
+
+/// How much is kept of the start of a stream, in bytes.
+const MAX_START: usize = 4 << 10;
 
 #[derive(Debug, PartialEq)]
 enum Form {
@@ -29,6 +32,8 @@ pub(crate) struct Reader {
     parser: SseParser,
     form: Form,
     document: Vec<u8>,
+    /// The start of what is no document, for the error text where nothing of it can be understood.
+    start: Vec<u8>,
 }
 
 impl Reader {
@@ -40,12 +45,13 @@ impl Reader {
             parser: SseParser::default(),
             form: Form::Unknown,
             document: Vec::new(),
+            start: Vec::new(),
         }
     }
 
-    /// Whether everything but usage figures has arrived, so that silence is no failure.
-    pub(crate) fn nearly_done(&self) -> bool {
-        self.decoder.nearly_done()
+    /// What may be missing.
+    pub(crate) fn rest(&self) -> Rest {
+        self.decoder.rest()
     }
 
     /// Takes the next piece.
@@ -60,6 +66,8 @@ impl Reader {
         }
         if self.form == Form::Stream {
             let before = std::mem::take(&mut self.document);
+            let room = MAX_START.saturating_sub(self.start.len()).min(piece.len());
+            self.start.extend_from_slice(&piece[..room]);
             return self.decode(|parser, sink| {
                 parser.feed(&before, sink)?;
                 parser.feed(piece, sink)
@@ -87,7 +95,10 @@ impl Reader {
             Flow::More if self.form == Form::Unknown || self.decoder.understood() => {
                 Err(ModelError::cut(&self.endpoint, None))
             }
-            Flow::More => Err(failure::not_events(&self.endpoint, content_type)),
+            Flow::More => {
+                let body = if self.form == Form::Document { &self.document } else { &self.start };
+                Err(failure::not_events(&self.endpoint, content_type, body))
+            }
         }
     }
 

@@ -330,6 +330,7 @@ fn calls_that_cannot_be_told_apart_are_a_fault_of_the_answer() {
 #[test]
 fn a_call_of_a_chat_answer_is_known_by_its_id_and_by_being_whole() {
     type Piece = (Option<u64>, &'static str, &'static str, &'static str);
+    type Case = (&'static str, &'static [&'static [Piece]], &'static [&'static str]);
     let chunk = |pieces: &[Piece]| {
         let call = |(index, id, name, arguments): &Piece| {
             let mut call = json!({"type": "function", "function": {"arguments": arguments}});
@@ -348,7 +349,7 @@ fn a_call_of_a_chat_answer_is_known_by_its_id_and_by_being_whole() {
     };
     const A: &str = "{\"c\":1}";
     const B: &str = "{\"c\":2}";
-    let cases: [(&str, &[&[Piece]], &[&str]); 22] = [
+    let cases: [Case; 22] = [
         (
             "by the rules",
             &[

@@ -139,6 +139,24 @@ async fn silence_after_the_last_word_is_the_end() {
 }
 
 #[tokio::test]
+async fn a_break_after_words_that_are_all_called_the_last_is_a_cut() {
+    let (address, _requests) = serve(|stream, request| {
+        open_stream(stream);
+        let word =
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
+        piece(stream, word);
+        request.body.contains("silent") && !until_closed(stream)
+    });
+    let mut endpoint = endpoint(address, WireApi::Chat);
+    let error = ask(&endpoint).await.unwrap_err();
+    assert_eq!((error.failure.class, error.retry), (ErrorClass::Network, Retry::Backoff));
+    // A server that neither says that it is done nor closes is done in the end.
+    endpoint.idle_timeout = Duration::from_millis(50);
+    let events = ask_with(&endpoint, &Http::default(), request("m", "silent")).await.unwrap();
+    assert!(matches!(events.last(), Some(ModelEvent::Completed { .. })));
+}
+
+#[tokio::test]
 async fn no_server_is_told_with_address_and_setting() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = ask(&endpoint(free, WireApi::Responses)).await.unwrap_err();

@@ -10,9 +10,9 @@ use super::{
 use crate::{
     ModelError,
     endpoint::Endpoint,
-    events::{Decode, Events, Flow},
-    failure::{self, ServerError},
-    json,
+    events::{Decode, Events, Flow, Rest},
+    failure::{self, ServerError, is_error},
+    json::{self, Count},
     responses::decode::{silent_limit, stopped},
     usage::WireUsage,
 };
@@ -34,12 +34,23 @@ struct Chunk<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    x_groq: Option<Groq<'a>>,
+}
+
+/// What Groq keeps to itself.
+#[derive(Deserialize)]
+struct Groq<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
 struct Choice<'a> {
     #[serde(default)]
-    index: Option<u32>,
+    index: Count,
     #[serde(borrow, default)]
     delta: Option<Delta<'a>>,
     /// In place of `delta` where a server does not stream.
@@ -49,6 +60,28 @@ struct Choice<'a> {
     finish_reason: Option<&'a RawValue>,
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+impl<'a> Chunk<'a> {
+    /// The error it tells of, wherever it is put. The whole chunk where the error is its own member,
+    /// because its other members may say more.
+    fn failure<'t>(&self, text: &'t str) -> Option<&'t str>
+    where
+        'a: 't,
+    {
+        let set = |raw: &Option<&'a RawValue>| raw.filter(|raw| json::is_set(raw));
+        let groq = self.x_groq.as_ref().and_then(|groq| set(&groq.error));
+        let mut choices = self.choices.iter().flatten();
+        match groq.or_else(|| choices.find_map(|choice| set(&choice.error))) {
+            Some(error) => Some(error.get()),
+            None => {
+                let bare = self.choices.is_none() && self.usage.is_none() && self.x_groq.is_none();
+                (set(&self.error).is_some() || (bare && is_error(text))).then_some(text)
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,8 +133,55 @@ pub(crate) struct Decoder {
     details: String,
     calls: PartialCalls,
     finish: Option<String>,
+    ends: Ends,
+    /// The last choice brought words or calls.
+    grew: bool,
     usage: Option<Usage>,
     understood: bool,
+}
+
+/// What the finish reasons of an answer are worth: some servers write one on every chunk.
+#[derive(Default)]
+struct Ends {
+    /// Words came without one.
+    words_without: bool,
+    last: Last,
+}
+
+#[derive(Default, PartialEq)]
+enum Last {
+    /// No reason has come.
+    #[default]
+    Words,
+    /// A reason, on a chunk with words.
+    WordsAndReason,
+    /// A reason by itself.
+    Reason,
+    /// Words, after a reason.
+    WordsAfter,
+}
+
+impl Ends {
+    fn note(&mut self, words: bool, reason: bool) {
+        self.last = match (words, reason) {
+            (false, true) => Last::Reason,
+            (true, true) => Last::WordsAndReason,
+            (true, false) => {
+                self.words_without = true;
+                if self.last == Last::Words { Last::Words } else { Last::WordsAfter }
+            }
+            (false, false) => return,
+        };
+    }
+
+    fn rest(&self) -> Rest {
+        match self.last {
+            Last::Words => Rest::More,
+            Last::Reason => Rest::Figures,
+            Last::WordsAndReason if self.words_without => Rest::Figures,
+            Last::WordsAndReason | Last::WordsAfter => Rest::Unsure,
+        }
+    }
 }
 
 impl Decoder {
@@ -116,6 +196,8 @@ impl Decoder {
             details: String::new(),
             calls: PartialCalls::default(),
             finish: None,
+            ends: Ends::default(),
+            grew: false,
             usage: None,
             understood: false,
         }
@@ -126,16 +208,21 @@ impl Decoder {
         if out.is_unopened() {
             out.open(chunk.id.and_then(json::text).as_deref());
         }
-        self.take_usage(chunk.usage);
+        self.take_usage(chunk.usage.or(chunk.x_groq.and_then(|groq| groq.usage)));
         let choices = chunk.choices.unwrap_or_default();
-        for choice in choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
+        for choice in choices.into_iter().filter(|choice| choice.index.0.unwrap_or(0) == 0) {
             self.take_usage(choice.usage);
-            if let Some(delta) = choice.delta.or(choice.message) {
-                self.delta(delta, out);
+            let reason =
+                choice.finish_reason.and_then(json::text).filter(|reason| is_reason(reason));
+            let whole = reason.is_some();
+            self.grew = false;
+            for (delta, whole) in [(choice.delta, false), (choice.message, whole)] {
+                if let Some(delta) = delta {
+                    self.delta(delta, whole, out);
+                }
             }
-            if let Some(reason) = choice.finish_reason.and_then(json::text) {
-                self.finish = Some(reason).filter(|reason| !reason.is_empty());
-            }
+            self.ends.note(self.grew, reason.is_some());
+            self.finish = reason.or(self.finish.take());
         }
     }
 
@@ -146,13 +233,15 @@ impl Decoder {
         self.usage = usage.filter(|usage| *usage != nothing || self.usage.is_none()).or(self.usage);
     }
 
-    fn delta(&mut self, delta: Delta<'_>, out: &mut Events) {
+    /// Takes more of the answer; `whole`: what came before may be in it once more.
+    fn delta(&mut self, delta: Delta<'_>, whole: bool, out: &mut Events) {
         // Some servers send the same words in both members.
         for (member, raw) in
             [("reasoning_content", delta.reasoning_content), ("reasoning", delta.reasoning)]
         {
             let words = json::text_or_empty(raw);
             if !words.is_empty() {
+                let words = if whole { rest(self.reasoning.as_ref(), words) } else { words };
                 self.reasoning_member = member;
                 self.think(words, out);
                 break;
@@ -166,12 +255,19 @@ impl Decoder {
         }
         match delta.content {
             Some(raw) if raw.get().starts_with('[') => self.parts(raw, out),
-            raw => self.say(json::text_or_empty(raw.or(delta.refusal)), out),
+            raw => {
+                let raw = raw.filter(|raw| raw.get() != "\"\"").or(delta.refusal);
+                let words = json::text_or_empty(raw);
+                let words = if whole { rest(self.text.as_ref(), words) } else { words };
+                self.say(words, out);
+            }
         }
         if let Some(calls) = delta.tool_calls {
+            self.grew |= !calls.is_empty();
             self.calls.add_all(&calls);
         }
         if let Some(function) = delta.function_call {
+            self.grew = true;
             self.calls.add_function(function);
         }
     }
@@ -194,12 +290,14 @@ impl Decoder {
     }
 
     fn say(&mut self, words: String, out: &mut Events) {
+        self.grew |= !words.is_empty();
         if let Some(index) = grow(&mut self.text, &mut self.next_index, &words) {
             out.text(index, words);
         }
     }
 
     fn think(&mut self, words: String, out: &mut Events) {
+        self.grew |= !words.is_empty();
         if let Some(index) = grow(&mut self.reasoning, &mut self.next_index, &words) {
             out.reasoning(index, words);
         }
@@ -306,6 +404,20 @@ fn grow(text: &mut Option<Growing>, next_index: &mut u32, words: &str) -> Option
     Some(text.index)
 }
 
+/// Whether it is a reason: some servers write what is none as text.
+fn is_reason(text: &str) -> bool {
+    !matches!(text, "" | "null" | "None" | "none")
+}
+
+/// What is new in a text that is whole.
+fn rest(grown: Option<&Growing>, whole: String) -> String {
+    let known = grown.map_or("", |grown| &grown.text);
+    if known.trim() == whole.trim() {
+        return String::new();
+    }
+    whole.strip_prefix(known).map(str::to_owned).unwrap_or(whole)
+}
+
 impl Decode for Decoder {
     fn event(&mut self, name: &str, data: &[u8], out: &mut Events) -> Result<Flow, ModelError> {
         if data.trim_ascii() == b"[DONE]" {
@@ -315,14 +427,17 @@ impl Decode for Decoder {
         let chunk = serde_json::from_str::<Chunk<'_>>(&text);
         match chunk {
             _ if name == "error" => Err(self.failed(&text)),
-            Ok(chunk) if chunk.error.is_some_and(|error| error.get() != "null") => {
-                Err(self.failed(&text))
-            }
-            Ok(chunk) if chunk.choices.is_some() || chunk.usage.is_some() => {
-                self.chunk(chunk, out);
-                Ok(Flow::More)
-            }
-            Ok(_) => Ok(Flow::More),
+            Ok(chunk) => match chunk.failure(&text) {
+                Some(error) => Err(self.failed(error)),
+                None if chunk.choices.is_some()
+                    || chunk.usage.is_some()
+                    || chunk.x_groq.is_some() =>
+                {
+                    self.chunk(chunk, out);
+                    Ok(Flow::More)
+                }
+                None => Ok(Flow::More),
+            },
             Err(error) => {
                 tracing::debug!(%error, "a line of the stream that is no chunk was passed over");
                 Ok(Flow::More)
@@ -341,11 +456,15 @@ impl Decode for Decoder {
         if self.finish.is_some() { self.complete(out) } else { Ok(Flow::More) }
     }
 
-    fn nearly_done(&self) -> bool {
-        self.finish.is_some()
+    fn rest(&self) -> Rest {
+        self.ends.rest()
     }
 
     fn understood(&self) -> bool {
         self.understood
     }
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

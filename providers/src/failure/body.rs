@@ -7,6 +7,20 @@ use std::time::Duration;
 /// Text kept of a body that has no known shape, in bytes.
 const MAX_TEXT: usize = 1000;
 
+/// The members that hold what a server says, best first.
+const SAYING: [&str; 10] = [
+    "error",
+    "errors",
+    "message",
+    "detail",
+    "msg",
+    "error_description",
+    "error_message",
+    "error_msg",
+    "base_resp",
+    "status_msg",
+];
+
 /// What is known of an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerError {
@@ -54,7 +68,7 @@ impl ServerError {
                 }
             }
             Value::Object(fields) => {
-                for name in ["code", "type", "status"] {
+                for name in ["code", "type", "status", "status_code", "error_code"] {
                     match fields.get(name) {
                         Some(Value::String(code)) => self.add_code(code),
                         Some(Value::Number(code)) => self.add_code(&code.to_string()),
@@ -63,11 +77,12 @@ impl ServerError {
                 }
                 self.resets_at = self.resets_at.or(fields.get("resets_at").and_then(Value::as_u64));
                 self.retry_after = self.retry_after.or_else(|| named_wait(fields));
-                for name in ["error", "errors", "message", "detail", "msg", "error_description"] {
+                for name in SAYING {
                     if let Some(inner) = fields.get(name).filter(|_| depth < 4) {
                         self.read(inner, depth + 1);
                     }
                 }
+                self.add_upstream(fields);
             }
             _ => {}
         }
@@ -84,7 +99,26 @@ impl ServerError {
         }
     }
 
+    /// OpenRouter keeps the words of the server behind it apart.
+    fn add_upstream(&mut self, fields: &Map<String, Value>) {
+        let raw = fields.get("metadata").and_then(|metadata| metadata.get("raw"));
+        let mut upstream = Self::default();
+        match raw {
+            Some(Value::String(text)) => upstream.take_text(text),
+            Some(value) => upstream.read(value, 1),
+            None => return,
+        }
+        if self.message.is_empty() || !self.message.contains(&upstream.message) {
+            let between = if self.message.is_empty() { "" } else { ": " };
+            self.message = clip(&format!("{}{between}{}", self.message, upstream.message));
+        }
+    }
+
     fn add_code(&mut self, code: &str) {
+        if code == "error" {
+            // The type of the event, not of the error.
+            return;
+        }
         if !self.codes.is_empty() {
             self.codes.push(' ');
         }
@@ -94,16 +128,26 @@ impl ServerError {
 
 /// Whether a JSON text without the members of an answer is an error.
 pub(crate) fn is_error(text: &str) -> bool {
-    const SAYING: [&str; 6] = ["error", "errors", "message", "detail", "msg", "base_resp"];
+    const ALONE: [&str; 3] = ["error", "errors", "detail"];
+    const BESIDE: [&str; 4] = ["code", "status_code", "statusCode", "error_code"];
     let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) else { return false };
-    let set = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
+    let has = |names: &[&str]| names.iter().any(|name| fields.get(*name).is_some_and(is_set));
+    let says = |name: &str| fields.get(name).and_then(Value::as_str) == Some("error");
+    let refused = fields.get("base_resp").and_then(|base| base.get("status_code"));
+    has(&ALONE)
+        || refused.is_some_and(is_set)
+        || (has(&["message", "msg"]) && (has(&BESIDE) || says("object") || says("type")))
+}
+
+fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(set) => *set,
         Value::String(text) => !text.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
         Value::Array(parts) => !parts.is_empty(),
-        Value::Number(_) | Value::Bool(true) => true,
-    };
-    SAYING.iter().any(|name| fields.get(*name).is_some_and(set))
+        Value::Number(number) => number.as_f64() != Some(0.0),
+    }
 }
 
 /// The wait in `retry_after` (seconds), `retry_after_ms`, or Google's `RetryInfo` among the details.
@@ -119,18 +163,29 @@ fn named_wait(fields: &Map<String, Value>) -> Option<Duration> {
         .or_else(|| fields.get("details").and_then(Value::as_array)?.iter().find_map(delay))
 }
 
-/// A body that is no JSON: its text, or the title of a page.
+/// A body that is no JSON: its text, or what kind of page it is and its title.
 fn plain(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    let title = lower.find("<title>").and_then(|start| {
-        let start = start + "<title>".len();
-        lower[start..].find("</title>").map(|length| &text[start..start + length])
-    });
-    match title {
-        Some(title) => clip(title.trim()),
-        None if lower.trim_start().starts_with('<') => String::new(),
-        None => clip(text.trim()),
+    if !text.trim_start().starts_with('<') {
+        return clip(text.trim());
     }
+    let lower = text.to_ascii_lowercase();
+    let page = lower.contains("<html") || lower.contains("<!doctype html");
+    let kind = if page { "an HTML page" } else { "an XML document" };
+    let within = |tag: &str| {
+        let start = lower.find(&format!("<{tag}"))?;
+        let start = start + lower[start..].find('>')? + 1;
+        let end = start + lower[start..].find("</")?;
+        Some(text[start..end].trim()).filter(|title| !title.is_empty())
+    };
+    match within("title").or_else(|| within("h1")).or_else(|| within("message")) {
+        Some(title) => clip(&format!("{kind}, {title:?}")),
+        None => kind.to_owned(),
+    }
+}
+
+/// Whether a body is a page for people.
+pub(super) fn is_page(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"<")
 }
 
 fn clip(text: &str) -> String {

@@ -226,7 +226,10 @@ pub(crate) fn in_stream(endpoint: &Endpoint, said: &ServerError) -> ModelError {
     let name = &endpoint.name;
     let text = match said.message.as_str() {
         "" => format!("{name}: the answer failed ({})", said.codes),
-        message => format!("{name}: {message}"),
+        message => match said.codes.split(' ').find(|code| !code.is_empty()) {
+            Some(code) if !message.contains(code) => format!("{name}: {message} ({code})"),
+            _ => format!("{name}: {message}"),
+        },
     };
     let mut error = by_code(endpoint, said, text);
     error.failure.message = endpoint.redact(&error.failure.message);

@@ -115,8 +115,21 @@ fn the_text_of_an_error_is_found_in_every_shape() {
         ),
         (r#"{"odd":1}"#, r#"{"odd":1}"#, ""),
         ("plain words\n", "plain words", ""),
-        ("<html><title>502 Bad Gateway</title></html>", "502 Bad Gateway", ""),
-        ("<html><p>x</p></html>", "", ""),
+        ("<html><title>502 Bad Gateway</title></html>", "an HTML page, \"502 Bad Gateway\"", ""),
+        ("<!DOCTYPE html><body><h1 class=x>Sign in</h1>", "an HTML page, \"Sign in\"", ""),
+        ("<html><p>x</p></html>", "an HTML page", ""),
+        (
+            "<?xml version=\"1.0\"?><Error><Message>Denied</Message></Error>",
+            "an XML document, \"Denied\"",
+            "",
+        ),
+        (r#"{"base_resp":{"status_code":1004,"status_msg":"login fail"}}"#, "login fail", "1004"),
+        (r#"{"error_code":336003,"error_msg":"too long"}"#, "too long", "336003"),
+        (
+            r#"{"error":{"code":429,"message":"Provider returned error","metadata":{"raw":"{\"error\":{\"message\":\"slow down\"}}"}}}"#,
+            "Provider returned error: slow down",
+            "429",
+        ),
         ("", "", ""),
     ];
     for (body, message, codes) in cases {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ModelError,
     endpoint::Endpoint,
-    events::{Decode, Events, Flow},
+    events::{Decode, Events, Flow, Rest},
     failure::{self, ServerError},
     json::{self, Count, Name},
     usage::WireUsage,
@@ -544,8 +544,8 @@ impl Decode for Decoder {
         Ok(Flow::More)
     }
 
-    fn nearly_done(&self) -> bool {
-        false
+    fn rest(&self) -> Rest {
+        Rest::More
     }
 
     fn understood(&self) -> bool {
