@@ -8,6 +8,7 @@ use crate::{
     endpoint::{Endpoint, WireApi},
     failure,
     http::request_url,
+    unpacked::Body,
 };
 use reqwest::{
     Response, StatusCode,
@@ -101,18 +102,18 @@ async fn refused(endpoint: &Endpoint, response: Response) -> Asked {
     }
 }
 
-async fn read(endpoint: &Endpoint, mut response: Response) -> Asked {
+async fn read(endpoint: &Endpoint, response: Response) -> Asked {
     let kind = failure::content_type(&response).to_owned();
-    let mut body = Vec::new();
+    let (mut unpacked, mut body) = (Body::new(response), Vec::new());
     loop {
-        match response.chunk().await {
-            Ok(Some(piece)) if body.len() + piece.len() <= MAX_LIST => {
-                body.extend_from_slice(&piece);
+        match unpacked.chunk().await {
+            Ok(Some(piece)) if body.len() + piece.as_ref().len() <= MAX_LIST => {
+                body.extend_from_slice(piece.as_ref());
             }
             Ok(None) => break,
             Ok(Some(_)) => return not_an_api(endpoint, "its list of models is far too long"),
             Err(error) => {
-                let cause = endpoint.redact(&crate::http::causes(&error.without_url()));
+                let cause = endpoint.redact(&error.to_string());
                 return Asked::Failing(format!("{}: the answer broke off: {cause}", endpoint.name));
             }
         }

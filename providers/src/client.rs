@@ -11,7 +11,9 @@ use crate::{
 };
 use reqwest::{
     Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{
+        ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    },
 };
 use std::sync::Arc;
 use troupe_types::{ModelRequest, ToolSpec, Wire};
@@ -109,6 +111,8 @@ pub(crate) fn headers(endpoint: &Endpoint) -> Result<HeaderMap, ConnectError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+    // Compressors hold words back.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in &endpoint.headers {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refuse(name))?;
         headers.insert(header, secret(name, value)?);

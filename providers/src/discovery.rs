@@ -1,6 +1,6 @@
 //! Finding model servers on this machine.
 
-use crate::{Http, endpoint::Endpoint, endpoint::WireApi, http::request_url};
+use crate::{Http, endpoint::Endpoint, endpoint::WireApi, http::request_url, unpacked::Body};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use std::time::Duration;
@@ -66,10 +66,11 @@ struct Model {
 async fn models(endpoint: &Endpoint, http: &Http) -> Option<Vec<String>> {
     let url = request_url(endpoint, "models").ok()?;
     let client = http.client(&url, endpoint.connect_timeout).ok()?;
-    let mut response = client.get(url).send().await.ok()?.error_for_status().ok()?;
+    let response = client.get(url).send().await.ok()?.error_for_status().ok()?;
+    let mut unpacked = Body::new(response);
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.ok()? {
-        body.extend_from_slice(&piece);
+    while let Some(piece) = unpacked.chunk().await.ok()? {
+        body.extend_from_slice(piece.as_ref());
         if body.len() > MAX_LIST {
             return None;
         }

@@ -7,11 +7,12 @@ use crate::{
     EventStream, ModelError,
     endpoint::Endpoint,
     events::{Flow, Rest},
-    failure, http,
+    failure,
     http::Http,
     reader::Reader,
+    unpacked::Body,
 };
-use reqwest::{Response, Url, header::HeaderMap};
+use reqwest::{Url, header::HeaderMap};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 use troupe_types::{ErrorClass, ModelEvent};
@@ -50,10 +51,10 @@ pub(crate) fn failed(error: ModelError) -> EventStream {
 enum Phase {
     Unsent(Box<Unsent>),
     /// The server accepted; the instant is the limit of the first byte.
-    Opening(Response, Instant),
-    Reading(Response),
+    Opening(Body, Instant),
+    Reading(Body),
     /// Complete: the rest of the body is read away, then this is said.
-    Closing(Response, ModelEvent),
+    Closing(Body, ModelEvent),
     Over,
 }
 
@@ -75,21 +76,21 @@ impl Exchange {
             }
             let stepped = match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Unsent(unsent) => self.send(*unsent).await,
-                Phase::Opening(response, until) => {
+                Phase::Opening(body, until) => {
                     let limit = until.saturating_duration_since(Instant::now());
-                    self.read(response, limit, failure::late_first_byte).await
+                    self.read(body, limit, failure::late_first_byte).await
                 }
-                Phase::Reading(response) => {
+                Phase::Reading(body) => {
                     let idle = self.endpoint.idle_timeout;
                     let limit = match self.reader.rest() {
                         Rest::More => idle,
                         Rest::Unsure => idle.min(UNSURE),
                         Rest::Figures => idle.min(TRAILER),
                     };
-                    self.read(response, limit, failure::idle).await
+                    self.read(body, limit, failure::idle).await
                 }
-                Phase::Closing(response, last) => {
-                    drain(response).await;
+                Phase::Closing(body, last) => {
+                    drain(body).await;
                     return Some(Ok(last));
                 }
                 Phase::Over => return None,
@@ -116,40 +117,37 @@ impl Exchange {
         if !response.status().is_success() {
             return Err(failure::refused(endpoint, response).await);
         }
-        Ok(Phase::Opening(response, until))
+        Ok(Phase::Opening(Body::new(response), until))
     }
 
     async fn read(
         &mut self,
-        mut response: Response,
+        mut body: Body,
         limit: Duration,
         late: fn(&Endpoint) -> ModelError,
     ) -> Result<Phase, ModelError> {
-        let piece = match timeout(limit, response.chunk()).await {
+        let piece = match timeout(limit, body.chunk()).await {
             Ok(Ok(piece)) => piece,
             // Nothing but figures was missing: that is as good as the end.
             _ if self.reader.rest() == Rest::Figures => None,
             Err(_) if self.reader.rest() == Rest::Unsure => None,
-            Ok(Err(error)) => {
-                let cause = self.endpoint.redact(&http::causes(&error.without_url()));
-                return Err(ModelError::cut(&self.endpoint, Some(&cause)));
-            }
+            Ok(Err(error)) => return Err(failure::unreadable(&self.endpoint, &error)),
             Err(_) => return Err(late(&self.endpoint)),
         };
         let Some(piece) = piece else {
-            let last = self.reader.end(failure::content_type(&response))?;
-            return Ok(Phase::Closing(response, last));
+            let last = self.reader.end(failure::content_type(body.response()))?;
+            return Ok(Phase::Closing(body, last));
         };
-        Ok(match self.reader.feed(&piece)? {
-            Flow::More => Phase::Reading(response),
-            Flow::Done(last) => Phase::Closing(response, last),
+        Ok(match self.reader.feed(piece.as_ref())? {
+            Flow::More => Phase::Reading(body),
+            Flow::Done(last) => Phase::Closing(body, last),
         })
     }
 }
 
 /// Reads the rest of a complete answer, which is almost always here already.
-async fn drain(mut response: Response) {
-    let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+async fn drain(mut body: Body) {
+    let rest = async { while let Ok(Some(_)) = body.chunk().await {} };
     // A server that holds the connection open only costs its reuse.
     let _ = timeout(DRAIN, rest).await;
 }

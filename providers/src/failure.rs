@@ -10,7 +10,9 @@ use body::is_page;
 pub(crate) use body::{ServerError, is_error};
 pub(crate) use status::{in_stream, refused};
 
-use crate::{ModelError, Retry, endpoint::Endpoint, http::causes, sse::MAX_EVENT};
+use crate::{
+    ModelError, Retry, endpoint::Endpoint, http::causes, sse::MAX_EVENT, unpacked::BodyError,
+};
 use reqwest::{Response, Url, header::CONTENT_TYPE};
 use std::net::IpAddr;
 use troupe_types::ErrorClass;
@@ -108,6 +110,18 @@ pub(crate) fn late_first_byte(endpoint: &Endpoint) -> ModelError {
         ErrorClass::Timeout,
         format!("{name}: no answer within {limit:?} (`{key}`)"),
     )
+}
+
+/// The rest of an answer cannot be read.
+pub(crate) fn unreadable(endpoint: &Endpoint, error: &BodyError) -> ModelError {
+    let cause = endpoint.redact(&error.to_string());
+    match error {
+        BodyError::Broken(_) => ModelError::cut(endpoint, Some(&cause)),
+        BodyError::Compressed(_) => ModelError::never(
+            ErrorClass::Server,
+            format!("{}: the answer cannot be read: {cause}", endpoint.name),
+        ),
+    }
 }
 
 /// The server stopped in the middle.

@@ -25,6 +25,7 @@ mod responses;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod unpacked;
 mod usage;
 
 pub use asked::{Asked, ask_for_models};

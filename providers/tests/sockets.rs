@@ -6,6 +6,7 @@ mod support;
 
 use futures_util::{StreamExt, TryStreamExt};
 use std::{
+    io::Write as _,
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc::channel,
     time::{Duration, Instant},
@@ -154,6 +155,43 @@ async fn a_break_after_words_that_are_all_called_the_last_is_a_cut() {
     endpoint.idle_timeout = Duration::from_millis(50);
     let events = ask_with(&endpoint, &Http::default(), request("m", "silent")).await.unwrap();
     assert!(matches!(events.last(), Some(ModelEvent::Completed { .. })));
+}
+
+#[tokio::test]
+async fn packed_answers_and_refusals_are_read_or_named() {
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+    for (encoding, status, body, expected) in [
+        ("gzip", "200 OK", gzip(CHAT), Ok("done 0 assistant - ok")),
+        ("", "200 OK", gzip(CHAT), Ok("done 0 assistant - ok")),
+        ("gzip", "404 No", gzip("{\"error\":{\"message\":\"not loaded\"}}"), Err("not loaded")),
+        ("br", "200 OK", b"\x8b\x02".to_vec(), Err("compressed (br)")),
+        ("br", "500 No", b"\x8b\x02".to_vec(), Err("compressed (br)")),
+        ("gzip", "200 OK", gzip(CHAT)[..40].to_vec(), Err("ended before the answer was complete")),
+    ] {
+        let (address, requests) = serve(move |stream, _| {
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-encoding: {encoding}\r\ncontent-length: {length}\r\n\r\n"
+            );
+            let _ = stream.write_all(&body);
+            true
+        });
+        let answer = ask(&endpoint(address, WireApi::Chat)).await;
+        match expected {
+            Ok(line) => assert!(lines(&answer.unwrap()).contains(&line.to_owned()), "{encoding}"),
+            Err(part) => {
+                let error = answer.unwrap_err().to_string();
+                assert!(error.contains(part), "{encoding} {status}: {error}");
+            }
+        }
+        let head = requests.recv_timeout(LONG).unwrap().1.head.to_ascii_lowercase();
+        assert!(head.contains("accept-encoding: identity"), "{head}");
+    }
 }
 
 #[tokio::test]

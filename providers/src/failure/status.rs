@@ -4,6 +4,7 @@ use super::{body::ServerError, content_type, retry_after};
 use crate::{
     ModelError, Retry,
     endpoint::{Endpoint, WireApi},
+    unpacked::{Body, BodyError},
 };
 use reqwest::{Response, StatusCode, header::LOCATION};
 use std::time::{Duration, SystemTime};
@@ -72,7 +73,7 @@ const IMAGE_WORDS: [&str; 3] =
     ["does not represent a valid image", "invalid image", "could not process image"];
 
 /// The server answered with a status other than success.
-pub(crate) async fn refused(endpoint: &Endpoint, mut response: Response) -> ModelError {
+pub(crate) async fn refused(endpoint: &Endpoint, response: Response) -> ModelError {
     let status = response.status();
     let after = retry_after::from_headers(response.headers(), SystemTime::now());
     if status.is_redirection() {
@@ -80,21 +81,35 @@ pub(crate) async fn refused(endpoint: &Endpoint, mut response: Response) -> Mode
         return moved(endpoint, status, to);
     }
     let html = content_type(&response).starts_with("text/html");
-    let mut body = Vec::new();
-    let _ = timeout(BODY_LIMIT, async {
-        while let Ok(Some(piece)) = response.chunk().await {
-            body.extend_from_slice(&piece[..piece.len().min(MAX_BODY - body.len())]);
-            if body.len() == MAX_BODY {
-                break;
-            }
-        }
-    })
-    .await;
-    let said = ServerError::from_body(&body);
+    let said = said(Body::new(response)).await;
     let mut error = by_status(endpoint, status, &said, after, html);
     error.failure.message = endpoint.redact(&error.failure.message);
     error.status = Some(status.as_u16());
     error
+}
+
+/// What the body of a refusal says.
+async fn said(mut body: Body) -> ServerError {
+    let mut bytes: Vec<u8> = Vec::new();
+    let reading = async {
+        while bytes.len() < MAX_BODY {
+            match body.chunk().await {
+                Ok(Some(piece)) => {
+                    let piece = piece.as_ref();
+                    bytes.extend_from_slice(&piece[..piece.len().min(MAX_BODY - bytes.len())]);
+                }
+                Err(error @ BodyError::Compressed(_)) => return Err(error),
+                Ok(None) | Err(BodyError::Broken(_)) => break,
+            }
+        }
+        Ok(())
+    };
+    match timeout(BODY_LIMIT, reading).await {
+        Ok(Err(error)) => {
+            ServerError { message: format!("no words: {error}"), ..ServerError::default() }
+        }
+        _ => ServerError::from_body(&bytes),
+    }
 }
 
 fn moved(endpoint: &Endpoint, status: StatusCode, to: &str) -> ModelError {
