@@ -72,7 +72,8 @@ async fn ask(endpoint: &Endpoint, http: &Http) -> Result<Asked, ConnectError> {
     let response = match client.get(url.clone()).headers(headers).send().await {
         Ok(response) => response,
         Err(error) => {
-            let text = failure::unreachable(endpoint, &url, error).failure.message;
+            let text =
+                failure::unreachable(endpoint, &url, http.proxy(&url), error).failure.message;
             return Ok(Asked::Unreachable(text));
         }
     };

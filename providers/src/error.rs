@@ -85,6 +85,16 @@ pub enum ConnectError {
         /// The header's name.
         name: String,
     },
+    /// The proxy cannot be used. Its URL may hold a password and is not shown.
+    #[error(
+        "cannot use the proxy that {variable} names: {cause}; set {variable} to a URL like http://host:3128 or socks5h://host:1080, or unset it"
+    )]
+    Proxy {
+        /// The variable that names it.
+        variable: &'static str,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The HTTP client cannot be set up.
     #[error("cannot set up HTTP: {cause}")]
     Client {

@@ -108,14 +108,16 @@ impl Exchange {
             .http
             .client(&unsent.url, endpoint.connect_timeout)
             .map_err(|error| ModelError::never(ErrorClass::Config, error.to_string()))?;
+        let proxy = unsent.http.proxy(&unsent.url);
         let until = Instant::now() + endpoint.first_byte_timeout;
         let request = client.post(unsent.url.clone()).headers(unsent.headers).body(unsent.body);
         let response = timeout_at(until, request.send())
             .await
             .map_err(|_| failure::late_first_byte(endpoint))?
-            .map_err(|error| failure::unreachable(endpoint, &unsent.url, error))?;
+            .map_err(|error| failure::unreachable(endpoint, &unsent.url, proxy, error))?;
         if !response.status().is_success() {
-            return Err(failure::refused(endpoint, response).await);
+            let refused = failure::refused(endpoint, response).await;
+            return Err(failure::behind(proxy, refused));
         }
         Ok(Phase::Opening(Body::new(response), until))
     }

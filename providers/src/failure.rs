@@ -11,17 +11,26 @@ pub(crate) use body::{ServerError, is_error};
 pub(crate) use status::{in_stream, refused};
 
 use crate::{
-    ModelError, Retry, endpoint::Endpoint, http::causes, sse::MAX_EVENT, unpacked::BodyError,
+    ModelError, Retry, endpoint::Endpoint, http::causes, proxy::Proxy, sse::MAX_EVENT,
+    unpacked::BodyError,
 };
 use reqwest::{Response, Url, header::CONTENT_TYPE};
 use std::net::IpAddr;
 use troupe_types::ErrorClass;
 
 /// No connection, or it broke before there was an answer.
-pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error) -> ModelError {
+pub(crate) fn unreachable(
+    endpoint: &Endpoint,
+    url: &Url,
+    proxy: Option<&Proxy>,
+    error: reqwest::Error,
+) -> ModelError {
     let (host, port) =
         (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
     let at = format!("{} at {host}:{port}", endpoint.name);
+    if let Some(proxy) = proxy {
+        return no_way(endpoint, &at, proxy, error);
+    }
     let limit = endpoint.connect_timeout;
     let key = endpoint.url_key();
     if error.is_connect() && error.is_timeout() {
@@ -55,6 +64,44 @@ pub(crate) fn unreachable(endpoint: &Endpoint, url: &Url, error: reqwest::Error)
         "are host and port right, and is there a way to them? The URL is set by"
     };
     ModelError::backoff(ErrorClass::Network, format!("cannot reach {at}: {cause}; {hint} `{key}`"))
+}
+
+/// The proxy is not there, or does not lead to the server.
+fn no_way(endpoint: &Endpoint, at: &str, proxy: &Proxy, error: reqwest::Error) -> ModelError {
+    let (shown, variable) = (proxy.shown(), proxy.variable());
+    let cause = if error.is_connect() && error.is_timeout() {
+        format!("no connection within {:?}", endpoint.connect_timeout)
+    } else {
+        let error = error.without_url();
+        let cause = if error.is_connect() { innermost(&error) } else { causes(&error) };
+        endpoint.redact(&cause)
+    };
+    let text = format!(
+        "cannot reach {at} through the proxy {shown} ({variable}): {cause}; does the proxy run, and may it reach the server? Correct {variable}, or name the host in NO_PROXY to do without"
+    );
+    ModelError::backoff(ErrorClass::Network, text)
+}
+
+/// A refusal that may be the proxy's own.
+pub(crate) fn behind(proxy: Option<&Proxy>, mut error: ModelError) -> ModelError {
+    let Some(proxy) = proxy else { return error };
+    let (shown, variable) = (proxy.shown(), proxy.variable());
+    match error.status {
+        Some(407) => {
+            error.failure.class = ErrorClass::Auth;
+            error.failure.message.push_str(&format!(
+                "; the proxy {shown} ({variable}) wants credentials: {variable} takes them as http://name:password@host:port"
+            ));
+        }
+        Some(502..=504) => {
+            error
+                .failure
+                .message
+                .push_str(&format!("; it came through the proxy {shown} ({variable})"));
+        }
+        _ => {}
+    }
+    error
 }
 
 /// The text of the last cause.

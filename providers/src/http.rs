@@ -4,7 +4,11 @@
 //! for `https://` loads the system's authorities once (some milliseconds), on first use. At most
 //! one client per (TLS, proxy, connect limit) exists; in practice one or two.
 
-use crate::{ConnectError, endpoint::Endpoint};
+use crate::{
+    ConnectError,
+    endpoint::Endpoint,
+    proxy::{Proxies, Proxy},
+};
 use reqwest::{Certificate, Client, Url};
 use std::{
     path::PathBuf,
@@ -15,9 +19,8 @@ use std::{
 /// What the clients may use. Read from the environment by the caller, never here.
 #[derive(Debug, Clone, Default)]
 pub struct HttpOptions {
-    /// Use the proxy of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`) for hosts other
-    /// than this machine.
-    pub proxy_from_env: bool,
+    /// The proxies for hosts other than this machine.
+    pub proxies: Proxies,
     /// A PEM file of certificate authorities trusted beside the system's (`SSL_CERT_FILE`,
     /// `TROUPE_CA_CERTIFICATE`).
     pub ca_file: Option<PathBuf>,
@@ -25,10 +28,10 @@ pub struct HttpOptions {
     pub user_agent: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct ClientKind {
     tls: bool,
-    proxy: bool,
+    proxy: Option<Proxy>,
     connect_timeout: Duration,
 }
 
@@ -59,28 +62,30 @@ impl Http {
         self.client(&url, endpoint.connect_timeout).map(|_| ())
     }
 
+    /// The proxy a request to this URL goes through.
+    pub(crate) fn proxy(&self, url: &Url) -> Option<&Proxy> {
+        self.0.options.proxies.of(url)
+    }
+
     pub(crate) fn client(
         &self,
         url: &Url,
         connect_timeout: Duration,
     ) -> Result<Client, ConnectError> {
-        let kind = ClientKind {
-            tls: url.scheme() == "https",
-            // A proxy cannot reach this machine, whatever NO_PROXY says.
-            proxy: self.0.options.proxy_from_env && !is_loopback(url),
-            connect_timeout,
-        };
+        let proxy = self.proxy(url).cloned();
+        let tls = url.scheme() == "https";
+        let kind = ClientKind { tls, proxy, connect_timeout };
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kind) {
             return Ok(client.clone());
         }
-        let client = build(&self.0.options, kind)?;
+        let client = build(&self.0.options, &kind)?;
         clients.push((kind, client.clone()));
         Ok(client)
     }
 }
 
-fn build(options: &HttpOptions, kind: ClientKind) -> Result<Client, ConnectError> {
+fn build(options: &HttpOptions, kind: &ClientKind) -> Result<Client, ConnectError> {
     // Fails if one is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let agent =
@@ -92,11 +97,20 @@ fn build(options: &HttpOptions, kind: ClientKind) -> Result<Client, ConnectError
         .tcp_keepalive(Duration::from_secs(30))
         // A redirect would carry the prompt to a host nobody named.
         .redirect(reqwest::redirect::Policy::none());
-    if !kind.proxy {
-        builder = builder.no_proxy();
+    // Which proxy it is, is decided here, so that a failure can name the variable.
+    builder = builder.no_proxy();
+    let mut tls = kind.tls;
+    if let Some(proxy) = &kind.proxy {
+        let url = proxy.url()?;
+        tls |= url.scheme() == "https";
+        let set = reqwest::Proxy::all(url);
+        builder = builder.proxy(set.map_err(|error| ConnectError::Proxy {
+            variable: proxy.variable(),
+            cause: causes(&error.without_url()),
+        })?);
     }
-    // A plain connection through a proxy is still a plain connection.
-    builder = match (&options.ca_file, kind.tls) {
+    // A plain connection through a plain proxy is still a plain connection.
+    builder = match (&options.ca_file, tls) {
         (_, false) => builder.tls_certs_only(Vec::<Certificate>::new()),
         (Some(path), true) => builder.tls_certs_merge(read_ca(path)?),
         (None, true) => builder,
@@ -148,11 +162,6 @@ pub(crate) fn request_url(endpoint: &Endpoint, path: &str) -> Result<Url, Connec
         url.query_pairs_mut().append_pair(name, value);
     }
     Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// An error and its sources in one line, without the URL (it may hold a key) and repetitions.

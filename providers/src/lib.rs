@@ -18,6 +18,7 @@ mod failure;
 mod file;
 mod http;
 mod json;
+mod proxy;
 mod reader;
 mod recorded;
 mod rehearsal;
@@ -33,6 +34,7 @@ pub use discovery::{Found, LOCAL_SERVERS, discover};
 pub use endpoint::{Endpoint, Secret, WireApi};
 pub use error::{ConnectError, ModelError, Retry, backoff, random};
 pub use http::{Http, HttpOptions};
+pub use proxy::Proxies;
 pub use recorded::read_recorded;
 
 use client::{Client, HttpWire};

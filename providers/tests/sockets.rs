@@ -6,7 +6,7 @@ mod support;
 
 use futures_util::{StreamExt, TryStreamExt};
 use std::{
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc::channel,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use support::{
     server::{Request, answer, open_stream, piece, serve, until_closed},
 };
 use troupe_providers::{
-    Endpoint, Http, HttpOptions, ModelError, Retry, Secret, WireApi, connect, discover,
+    Endpoint, Http, HttpOptions, ModelError, Proxies, Retry, Secret, WireApi, connect, discover,
 };
 use troupe_types::{ErrorClass, ModelEvent, ModelRequest};
 
@@ -575,4 +575,86 @@ async fn who_cannot_be_reached_is_asked_about_in_the_right_words() {
     let near = ask_with(&endpoint(unused, WireApi::Chat), &http, request("m", "go")).await;
     let text = near.unwrap_err().to_string();
     assert!(text.contains("is it running?") && text.contains(&unused.to_string()), "{text}");
+}
+
+/// Clients that go through a proxy for every host.
+fn through(proxy: &str) -> Http {
+    let value = std::ffi::OsString::from(proxy);
+    let proxies = Proxies::new(|name| (name == "ALL_PROXY").then(|| value.clone()));
+    Http::new(HttpOptions { proxies, ..HttpOptions::default() })
+}
+
+#[tokio::test]
+async fn a_server_is_asked_through_an_http_or_a_socks_proxy() {
+    let far = Endpoint::new("far", WireApi::Chat, "http://models.example.invalid/v1");
+    let (address, requests) = serve(|stream, _| {
+        open_stream(stream);
+        piece(stream, CHAT);
+        piece(stream, "");
+        false
+    });
+    let http = through(&format!("http://{address}"));
+    assert!(ask_with(&far, &http, request("m", "x")).await.is_ok());
+    let head = requests.recv_timeout(LONG).unwrap().1.head;
+    assert!(head.starts_with("POST http://models.example.invalid/v1/"), "{head}");
+
+    // A SOCKS proxy that knows one host: itself.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let socks = listener.local_addr().unwrap();
+    let (asked, wanted) = channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut hello, mut to) = ([0; 2], [0; 5]);
+        stream.read_exact(&mut hello).unwrap();
+        stream.read_exact(&mut vec![0; hello[1].into()]).unwrap();
+        stream.write_all(&[5, 0]).unwrap();
+        stream.read_exact(&mut to).unwrap();
+        let mut host = vec![0; usize::from(to[4]) + 2];
+        stream.read_exact(&mut host).unwrap();
+        asked.send(String::from_utf8_lossy(&host[..host.len() - 2]).into_owned()).unwrap();
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        support::server::read_request(&mut stream);
+        open_stream(&mut stream);
+        piece(&mut stream, CHAT);
+        piece(&mut stream, "");
+    });
+    let http = through(&format!("socks5h://{socks}"));
+    assert!(ask_with(&far, &http, request("m", "x")).await.is_ok());
+    assert_eq!(wanted.recv_timeout(LONG).unwrap(), "models.example.invalid");
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_work_is_named_with_its_variable() {
+    let far = |scheme: &str| {
+        Endpoint::new("far", WireApi::Chat, format!("{scheme}://models.example.invalid/v1"))
+    };
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for scheme in ["http", "https"] {
+        for kind in ["http", "socks5", "socks5h"] {
+            let http = through(&format!("{kind}://me:hidden-word@{dead}"));
+            let error = ask_with(&far(scheme), &http, request("m", "x")).await.unwrap_err();
+            let text = error.to_string();
+            assert_eq!(error.failure.class, ErrorClass::Network, "{text}");
+            assert!(text.contains("ALL_PROXY") && !text.contains("hidden-word"), "{text}");
+            assert!(text.contains(&dead.to_string()) && !text.contains("is it running"), "{text}");
+        }
+    }
+    for (value, part) in [("gopher://p:1", "`gopher`"), ("http://", "ALL_PROXY")] {
+        let error = ask_with(&far("http"), &through(value), request("m", "x")).await.unwrap_err();
+        assert_eq!((error.failure.class, error.retry), (ErrorClass::Config, Retry::Never));
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    for (status, part) in [("407 Auth", "wants credentials"), ("503 No", "came through the proxy")]
+    {
+        let (address, _requests) = serve(move |stream, _| {
+            answer(stream, status, "", "");
+            true
+        });
+        let http = through(&format!("http://{address}"));
+        let error = ask_with(&far("http"), &http, request("m", "x")).await.unwrap_err();
+        assert!(
+            error.to_string().contains(part) && error.to_string().contains("ALL_PROXY"),
+            "{error}"
+        );
+    }
 }

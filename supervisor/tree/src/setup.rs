@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
 use troupe_config::{Config, Loaded, ProviderConfig, Wire, key_variables};
 use troupe_kit::Faults;
 use troupe_policy::{KEPT_RULES, Pipeline, Requirements, RuleBook};
-use troupe_providers::{Endpoint, HttpOptions, Secret, WireApi};
+use troupe_providers::{Endpoint, HttpOptions, Proxies, Secret, WireApi};
 use troupe_recorder::LogHook;
 use troupe_sandbox::{Credentials, EnvInherit, EnvPolicy};
 
@@ -55,7 +55,7 @@ impl Setup {
             config: Arc::new(config.clone()),
             variables: Arc::new(move |name| variables.variable(name)),
             http: HttpOptions {
-                proxy_from_env: true,
+                proxies: Proxies::new(|name| loaded.variable(name)),
                 ca_file: ["TROUPE_CA_CERTIFICATE", "SSL_CERT_FILE"]
                     .iter()
                     .find_map(|name| loaded.variable(name))
