@@ -10,3 +10,4 @@ mod patches;
 mod printed;
 mod scripts;
 mod waits;
+mod wires;
