@@ -5,7 +5,7 @@
 //! - [`stage`]: a private home and working directory, runs of the `troupe` binary (or of an
 //!   example host) in them, their output, their processes and their session logs.
 //! - [`binary`]: where the programs under test are.
-//! - [`machine`]: what this machine allows; what cannot be tested is said and counted ([`skip`]).
+//! - [`machine`]: what this machine allows; what cannot be tested is said and counted ([`skip!`]).
 //!
 //! ```no_run
 //! use serde_json::json;

@@ -4,7 +4,7 @@ pub use crate::skip::user_namespaces;
 
 use std::{fs, path::Path};
 
-/// Ends a test that this machine does not allow: it is said and counted (see [`crate::skip`]).
+/// Ends a test that this machine does not allow: it is said and counted (see [`crate::skip!`]).
 ///
 /// ```no_run
 /// # use troupe_tests::{machine, skip};

@@ -1,6 +1,6 @@
 //! The conversation: the state machine of a session's turns.
 //!
-//! The decisions are the [machine's](core), a function from inputs to effects. This role hands it
+//! The decisions are the machine's, a function from inputs to effects. This role hands it
 //! what the mailbox brings and carries its effects out: it appends to the log through the recorder,
 //! starts and stops model streams and tool execs, and answers those who submitted operations. What
 //! must not happen before a record is written waits for the writer's answer.

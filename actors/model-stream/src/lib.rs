@@ -3,7 +3,7 @@
 //! A task that it owns reads the provider's stream and sends facts straight to the conversation's
 //! bulk lane, by permit: a slow conversation slows the socket. Text is sent at once when it is the
 //! first, then gathered for [`GATHER`] or up to [`PART_BYTES`]. It retries while no item has been
-//! completed, with backoff or as the server asks ([`retry`]); after that a break ends it with `Cut`.
+//! completed, with backoff or as the server asks (`retry`); after that a break ends it with `Cut`.
 //! It is temporary: when it dies the connection is closed and the conversation hears of it behind
 //! the last fact.
 
