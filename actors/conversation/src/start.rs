@@ -2,8 +2,8 @@
 
 use crate::{
     Args, Conversation, Opened,
-    core::{Found, Live, Machine, Setup, checkpoint, state::State},
-    fold::take,
+    core::{Found, Live, Machine, Setup, state::State},
+    fold::{Fold, take},
 };
 use std::{
     collections::HashMap,
@@ -134,19 +134,12 @@ async fn rebuild(recorder: &Mailbox<RecorderMessage>) -> Result<Rebuilt, StartEr
 
 /// Folds a replay; `None` if its checkpoint is of no use.
 fn fold(replay: Replay) -> Option<Rebuilt> {
-    let mut state = match &replay.checkpoint {
-        Some((_, checkpoint)) => checkpoint::read(checkpoint)?,
-        None => State::default(),
-    };
-    let mut since_checkpoint = (0, 0);
-    for line in &replay.rest {
-        take(&mut state, line);
-        if let ReplayLine::Line { len, .. } = line {
-            since_checkpoint.0 += 1;
-            since_checkpoint.1 += len;
-        }
-    }
-    state.core.next_seq = replay.next_seq;
+    let state = Fold::replayed(&replay)?.into_state();
+    let lens = replay.rest.iter().filter_map(|line| match line {
+        ReplayLine::Line { len, .. } => Some(*len),
+        ReplayLine::Skipped { .. } => None,
+    });
+    let since_checkpoint = lens.fold((0, 0), |(lines, bytes), len| (lines + 1, bytes + len));
     let read_only = replay.later.map(|version| LineError::Version { version }.to_string());
     let flaws = untold(replay.flaws, &replay.rest);
     Some(Rebuilt { state, since_checkpoint, flaws, read_only, mended: replay.mended })

@@ -181,7 +181,7 @@ impl LogReader {
             return Ok(None);
         };
         let behind = body.lines.iter().all(|line| line.offset < offset);
-        if body.at != offset || !behind || seq >= self.end {
+        if body.at != offset || !body.is_whole() || !behind || seq >= self.end {
             return Ok(None);
         }
         let mut digests = body.lines.iter().map(|line| line.digest);

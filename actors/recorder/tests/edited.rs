@@ -134,7 +134,7 @@ fn with_checkpoint() -> Vec<String> {
         places.push(LinePlace { offset, seq, digest: line_digest(line.as_bytes()) });
         offset += line.len() as u64 + 1;
     }
-    let checkpoint = Checkpoint { at: offset, lines: places.split_off(1), state: String::new() };
+    let checkpoint = Checkpoint::new(offset, places.split_off(1), String::new());
     let rest = vec![checkpoint.into(), notice("four"), notice("five")];
     lines.extend(
         (3..).zip(rest).map(|(seq, record)| {
@@ -176,6 +176,9 @@ fn a_checkpoint_that_does_not_fit_gives_way_to_the_whole_log() {
     assert_eq!(changed(&other), (false, all.clone(), vec![], 6));
     let ends = |lines: &mut Vec<String>| lines.iter_mut().for_each(|line| line.push('\r'));
     assert_eq!(changed(&ends), (false, all.clone(), vec![], 6));
+    // The checkpoint itself.
+    let own = |lines: &mut Vec<String>| lines[3] = lines[3].replace("\"lines\"", "\"linez\"");
+    assert_eq!(changed(&own), (false, all.clone(), vec![], 6));
     let missing = |from: u64, to: u64| LogFlaw::Missing { from, to };
     let gone = |lines: &mut Vec<String>| drop(lines.remove(2));
     assert_eq!(changed(&gone), (false, vec![0, 1, 3, 4, 5], vec![missing(2, 2)], 6));

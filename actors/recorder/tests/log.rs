@@ -251,11 +251,7 @@ async fn a_replay_starts_from_the_last_checkpoint_wherever_it_is() {
         }
         let at = fs::metadata(stage.path.file()).map_or(0, |meta| meta.len());
         let fake = r#"{"kind":"Checkpoint"} "kind":"Checkpoint""#;
-        stage.append(
-            seq,
-            Checkpoint { at, lines: Vec::new(), state: "s".into() },
-            Durability::Written,
-        );
+        stage.append(seq, Checkpoint::new(at, Vec::new(), "s".into()), Durability::Written);
         stage.write(seq + 1, fake);
         for more in 0..after {
             stage.write(seq + 2 + more, &text);

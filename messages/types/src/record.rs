@@ -3,6 +3,7 @@
 use crate::{
     ApprovalAsk, CallId, CallItem, CallResult, Content, Decision, Failure, Item, LineError, OpId,
     Outcome, RequestId, SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
+    line_digest,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -584,6 +585,36 @@ pub struct Checkpoint {
     pub lines: Vec<LinePlace>,
     /// The rest of the state, as the conversation wrote it (JSON).
     pub state: String,
+    /// A digest of the others: a damaged one is of no use.
+    pub digest: u32,
+}
+
+impl Checkpoint {
+    /// A checkpoint whose line will start at `at`.
+    #[must_use]
+    pub fn new(at: u64, lines: Vec<LinePlace>, state: String) -> Self {
+        let mut checkpoint = Self { at, lines, state, digest: 0 };
+        checkpoint.digest = checkpoint.digest_of_content();
+        checkpoint
+    }
+
+    /// Whether it is as it was written.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.digest == self.digest_of_content()
+    }
+
+    fn digest_of_content(&self) -> u32 {
+        let mut bytes = Vec::with_capacity(8 + 20 * self.lines.len() + self.state.len());
+        bytes.extend_from_slice(&self.at.to_le_bytes());
+        for line in &self.lines {
+            bytes.extend_from_slice(&line.offset.to_le_bytes());
+            bytes.extend_from_slice(&line.seq.to_le_bytes());
+            bytes.extend_from_slice(&line.digest.to_le_bytes());
+        }
+        bytes.extend_from_slice(self.state.as_bytes());
+        line_digest(&bytes)
+    }
 }
 
 /// A line that a checkpoint points at; written as `[offset, number, digest]`.

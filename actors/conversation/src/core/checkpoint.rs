@@ -13,7 +13,7 @@ pub(crate) fn write(state: &State, at: u64) -> Option<Checkpoint> {
         Some(LinePlace { offset: place.offset, seq: entry.seq, digest: place.digest })
     };
     let lines = state.context.iter().map(line).collect::<Option<_>>()?;
-    Some(Checkpoint { at, lines, state: serde_json::to_string(&state.core).ok()? })
+    Some(Checkpoint::new(at, lines, serde_json::to_string(&state.core).ok()?))
 }
 
 /// Reads one; `None` if it is of no use.

@@ -252,7 +252,17 @@ impl State {
                     self.core.stop_turn(Stop::Cancelled);
                 }
             }
-            Record::CallStarted(body) => self.core.with_call(body.call, |call| call.started = true),
+            Record::CallStarted(body) => {
+                let mut known = false;
+                self.core.with_call(body.call, |call| {
+                    call.started = true;
+                    known = true;
+                });
+                if !known {
+                    // One of them has begun, and a damaged line does not say which.
+                    self.core.doubt_open_calls();
+                }
+            }
             Record::CallFinished(body) => {
                 let mut known = false;
                 self.core.with_call(body.call, |call| {

@@ -237,8 +237,7 @@ fn record() -> impl Strategy<Value = Record> {
         vec(item(), 0..4).prop_map(|replacement| Compacted { replacement }.into()),
         (any::<u64>(), vec(any::<(u64, u64, u32)>(), 0..9), text()).prop_map(
             |(at, lines, state)| {
-                Checkpoint { at, lines: lines.into_iter().map(LinePlace::from).collect(), state }
-                    .into()
+                Checkpoint::new(at, lines.into_iter().map(LinePlace::from).collect(), state).into()
             }
         ),
     ]

@@ -414,12 +414,8 @@ fn endings() -> Vec<Record> {
         TurnWorked { turn: turn(), worked_ms: 2000, timed_out: true }.into(),
         ended.clone().into(),
         TurnFinished { no_final_message: true, usage: None, uncounted: 2, ..ended }.into(),
-        Checkpoint {
-            at: 500,
-            lines: vec![LinePlace { offset: 120, seq: 3, digest: 77 }],
-            state: "{}".into(),
-        }
-        .into(),
+        Checkpoint::new(500, vec![LinePlace { offset: 120, seq: 3, digest: 77 }], "{}".into())
+            .into(),
         LogFlaws {
             flaws: vec![
                 LogFlaw::Missing { from: 3, to: 4 },
