@@ -14,12 +14,8 @@ use crate::{
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{
-    collections::HashSet,
-    hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
-};
-use troupe_types::{AssistantItem, ErrorClass, Item, ModelEvent, says_something};
+use std::{collections::HashSet, sync::Arc};
+use troupe_types::{AssistantItem, ErrorClass, Item, ModelEvent, line_digest, says_something};
 
 /// The members of all events that matter; others are passed over unread.
 #[derive(Deserialize)]
@@ -119,16 +115,15 @@ struct Numbers {
     first: Option<u64>,
     /// They do count.
     moved: bool,
-    seen: HashSet<u64>,
+    /// Each with the digest of its event.
+    seen: HashSet<(u64, u32)>,
 }
 
 impl Numbers {
     fn is_repeated(&mut self, number: Option<u64>, data: &str) -> bool {
         let Some(number) = number else { return false };
         self.moved |= *self.first.get_or_insert(number) != number;
-        let mut hasher = DefaultHasher::new();
-        (number, data).hash(&mut hasher);
-        !self.seen.insert(hasher.finish()) && self.moved
+        !self.seen.insert((number, line_digest(data.as_bytes()))) && self.moved
     }
 }
 
@@ -282,25 +277,27 @@ impl Decoder {
             tracing::debug!("an output item that cannot be read was passed over");
             return Ok(());
         };
-        let said = Said::of(item.kind(), item.name(), &item.text(), Some(raw));
+        let text = item.text();
+        let said = Said::of(item.kind(), item.name(), &text, Some(raw));
         match self.slots.place(&item, &said, place) {
-            Place::Slot(at) => self.settle(at, &item, raw, true, out),
+            Place::Slot(at) => self.settle(at, &item, raw, (text, said), true, out),
             Place::Known => Ok(()),
             Place::Ambiguous => Err(self.ambiguous(item.name())),
         }
     }
 
-    /// Completes an item. `early`: the last event is still to come.
+    /// Completes an item, whose own words are given. `early`: the last event is still to come.
     fn settle(
         &mut self,
         at: usize,
         item: &WireItem<'_>,
         raw: &RawValue,
+        (mut text, mut said): (String, Said),
         early: bool,
         out: &mut Events,
     ) -> Result<(), ModelError> {
         let slot = &mut self.slots.0[at];
-        let mut text = item.text();
+        let lacking = text.is_empty() || item.name().is_empty();
         if text.is_empty() {
             // Some servers leave the finished item empty.
             text = slot.gathered().to_owned();
@@ -319,8 +316,13 @@ impl Decoder {
             return Err(self.lost(item.name()));
         }
         let slot = &mut self.slots.0[at];
-        slot.said =
-            (!(silent && early)).then(|| Said::of(item.kind(), &slot.name, &text, Some(raw)));
+        if lacking {
+            said = Said::of(item.kind(), &slot.name, &text, Some(raw));
+        }
+        slot.said = (!(silent && early)).then_some(said);
+        if slot.said.is_some() {
+            slot.let_text_go();
+        }
         let known = (&*slot.call_id, &*slot.id, &*slot.name);
         let done = item.item(raw, text, known, &self.custom);
         self.done(at, done, silent && early, out);
@@ -379,10 +381,13 @@ impl Decoder {
             })
             .unzip();
         let places = self.slots.listed(&items);
-        for ((raw, (item, _)), place) in raws.into_iter().zip(&items).zip(places) {
+        for ((raw, (item, said)), place) in raws.into_iter().zip(&items).zip(places) {
             match place {
                 _ if !wanted(item.kind()) => {}
-                Place::Slot(at) => self.settle(at, item, raw, false, out)?,
+                Place::Slot(at) => {
+                    let words = (item.text(), said.clone());
+                    self.settle(at, item, raw, words, false, out)?;
+                }
                 Place::Known => {}
                 Place::Ambiguous => return Err(self.ambiguous(item.name())),
             }

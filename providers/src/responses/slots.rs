@@ -289,6 +289,11 @@ impl Slot {
         if self.text.is_empty() { &self.begun } else { &self.text }
     }
 
+    /// Lets what has come go: the item is complete.
+    pub(super) fn let_text_go(&mut self) {
+        (self.text, self.begun) = (String::new(), String::new());
+    }
+
     /// Whether a whole part of the text has come.
     pub(super) fn is_heard(&self) -> bool {
         !self.parts.is_empty()

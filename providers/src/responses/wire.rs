@@ -9,6 +9,7 @@ use serde_json::{Value, value::RawValue};
 use std::collections::HashSet;
 use troupe_types::{
     AssistantItem, CallId, CallInput, CallItem, Item, Opaque, OpaqueItem, ReasoningItem, Wire,
+    line_digest,
 };
 
 #[derive(Deserialize)]
@@ -154,7 +155,12 @@ pub(super) fn call(
 /// What an item says, apart from its ids: to tell an item that is named again from another one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Said {
-    Call { name: String, arguments: Value },
+    /// The words of a message: how many bytes, and their digest. Answers can have many megabytes.
+    Message(usize, u32),
+    Call {
+        name: String,
+        arguments: Value,
+    },
     Other(Value),
 }
 
@@ -167,7 +173,7 @@ impl Said {
     /// What an item of this kind, name and text says.
     pub(super) fn of(kind: Kind, name: &str, text: &str, raw: Option<&RawValue>) -> Self {
         match kind {
-            Kind::Message => Self::Other(Value::String(text.to_owned())),
+            Kind::Message => Self::Message(text.len(), line_digest(text.as_bytes())),
             Kind::Function | Kind::Custom => {
                 Self::Call { name: name.to_owned(), arguments: json::value_or_text(text) }
             }
