@@ -17,7 +17,6 @@ mod inherited;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
-mod memory;
 mod names;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod other;
@@ -45,7 +44,6 @@ pub use inherited::{is_ignored, let_signals_in, put_in_order, with_enough_stack}
 pub use linux::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
 #[cfg(target_os = "macos")]
 pub use macos::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};
-pub use memory::give_large_blocks_back;
 pub use names::is_protected_name;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 pub use other::{Launcher, enforcement, launcher_main, raise_fd_limit, run_under};

@@ -23,7 +23,6 @@ fn main() -> ExitCode {
     // Before anything else: the same program starts commands, and applies patches by that name.
     troupe::run_if_launcher();
     troupe_sandbox::put_in_order();
-    troupe_sandbox::give_large_blocks_back();
     troupe_sandbox::with_enough_stack(program)
 }
 
