@@ -107,9 +107,56 @@ pub(crate) struct Count(pub(crate) Option<u64>);
 
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Name(text) = Name::deserialize(deserializer)?;
-        let float = || text.parse::<f64>().ok().filter(|number| *number >= 0.0);
-        Ok(Self(text.parse().ok().or_else(|| float().map(|number| number as u64))))
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+struct CountVisitor;
+
+impl CountVisitor {
+    fn of_float(number: f64) -> Count {
+        Count(Some(number).filter(|number| *number >= 0.0).map(|number| number as u64))
+    }
+}
+
+impl<'de> Visitor<'de> for CountVisitor {
+    type Value = Count;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number")
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Count, E> {
+        Ok(Count(Some(number)))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Count, E> {
+        Ok(Count(u64::try_from(number).ok()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Count, E> {
+        Ok(Self::of_float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Count, E> {
+        let float = || text.parse().map_or(Count(None), Self::of_float);
+        Ok(text.parse().map_or_else(|_| float(), |number| Count(Some(number))))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Count, E> {
+        Ok(Count(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Count, A::Error> {
+        IgnoredAny.visit_seq(parts).map(|_| Count(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Count, A::Error> {
+        IgnoredAny.visit_map(members).map(|_| Count(None))
     }
 }
 

@@ -153,6 +153,10 @@ impl Decoder {
             "response.output_text.delta" | "response.refusal.delta" => {
                 self.say(event, json::text_or_empty(event.delta), out);
             }
+            "response.output_text.done"
+            | "response.refusal.done"
+            | "response.content_part.done"
+                if self.slots.has_heard(&event.item_id.0, event.part()) => {}
             "response.output_text.done" | "response.refusal.done" => {
                 self.say_whole(event, json::text_or_empty(event.text.or(event.refusal)), out);
             }

@@ -132,6 +132,13 @@ impl Slots {
         (0..self.0.len()).filter(|&at| wanted(&self.0[at])).collect()
     }
 
+    /// Whether some of this part of a message has come under its id, so that the whole of it is no
+    /// news. Does not read the words, which may be long.
+    pub(super) fn has_heard(&self, id: &str, part: u32) -> bool {
+        let message = |slot: &&Slot| slot.kind == Kind::Message && same(&slot.id, id);
+        self.0.iter().filter(message).any(|slot| slot.parts.contains(&part))
+    }
+
     /// Where an item belongs that an event says is complete.
     pub(super) fn place(&mut self, item: &WireItem<'_>, said: &Said, place: Option<u32>) -> Place {
         for slot in self.0.iter().filter(|slot| slot.said.as_ref() == Some(said)) {
