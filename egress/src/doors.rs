@@ -38,7 +38,7 @@ impl Rules {
         doors
     }
 
-    /// Whom a door leads to, if a rule allows it.
+    /// Returns the host that a door leads to, if a rule allows it.
     pub(crate) fn behind(&self, at: SocketAddr) -> Option<Host> {
         let hosts = [Host::Address(at.ip()), Host::Name("localhost".to_owned())];
         hosts.into_iter().find(|host| {

@@ -176,7 +176,7 @@ fn give_special_bits_back(found: Found<'_>) {
         use std::os::unix::fs::PermissionsExt;
         let now = data.permissions().mode() & 0o7777;
         if now != mode && now == mode & !0o6000 {
-            // Not being allowed to is seen by whoever looks at the file.
+            // If it may not be changed back, the file's owner sees that in the file itself.
             let _ = fs::set_permissions(&found.place.path, fs::Permissions::from_mode(mode));
         }
     }

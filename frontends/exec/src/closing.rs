@@ -5,7 +5,7 @@ use crate::text::script;
 use std::collections::BTreeMap;
 use troupe_types::{CallDetail, CallFinished, CallId, CommandEnd, NotWritten, Record};
 
-/// How a session is taken up again from a shell.
+/// The shell command that resumes a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GoingOn {
     /// The command, up to where a prompt would stand. None if the session is not kept.

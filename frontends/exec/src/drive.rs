@@ -42,7 +42,7 @@ pub struct Task {
     pub output_schema: Option<serde_json::Value>,
     /// What the session has left to do.
     pub work: Work,
-    /// How the session is taken up again.
+    /// The command that resumes the session.
     pub going_on: GoingOn,
     /// Whether somebody wants the last message.
     pub keep_last_message: bool,

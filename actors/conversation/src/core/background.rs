@@ -39,8 +39,8 @@ impl Machine {
         out.extend(self.live.tools.iter().filter(forgotten).copied().map(Effect::CancelTool));
     }
 
-    /// Whoever held this call's process is gone, and the process with it: ended in good order with
-    /// the session, or lost.
+    /// Records that the tool exec which held this call's process has ended, and the process with it:
+    /// stopped with the session, or lost.
     pub(crate) fn lose_process(&mut self, call: CallId, outcome: Outcome, out: &mut Effects) {
         let Some(process) = self.state.core.background(call).filter(|process| !process.ended)
         else {

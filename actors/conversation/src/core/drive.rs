@@ -95,7 +95,7 @@ impl Machine {
         }
         if self.state.core.turn.as_ref().is_some_and(|turn| turn.after_cut.is_none()) {
             // No wait and no retry: the stream was gone with an actor or a process.
-            let text = format!("the answer broke off and is taken up again: {reason}");
+            let text = format!("the answer was interrupted and is requested again: {reason}");
             self.append(Notice { level: Level::Warning, text }, out);
         }
         if compaction { self.start_compaction(out) } else { self.start_request(out) }
@@ -335,7 +335,7 @@ impl Machine {
         self.live.attempts.shrink_to_fit();
     }
 
-    /// Whether every item of the context is at hand; if not, they are being read.
+    /// Returns true if every item of the context is in memory; otherwise has them read.
     fn context_at_hand(&mut self, out: &mut Effects) -> bool {
         let missing = |entry: &&Entry| entry.items.is_none();
         let offsets: Vec<u64> = self
@@ -391,7 +391,7 @@ impl Machine {
         }
     }
 
-    /// Whether what the directory says to the model is at hand; if not, it is being gathered.
+    /// Returns true if the texts of the session's directory are in memory; otherwise has them read.
     fn surroundings_at_hand(&mut self, out: &mut Effects) -> bool {
         if self.live.gathered.is_some() {
             return true;

@@ -10,7 +10,8 @@ use troupe_types::{
     RequestOutcome, RequestRetried, SandboxWeaker, TextPart, Usage,
 };
 
-/// How often a model stream that ended without a word is started again before the turn fails.
+/// A model stream that ended without reporting an end is restarted so many times before the turn
+/// fails.
 const STREAM_ATTEMPTS: u32 = 3;
 
 /// How often a call's tool exec is started before the call fails; only while nothing has run.

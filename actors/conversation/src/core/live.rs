@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use troupe_messages::{Gathered, StorageFault};
 use troupe_types::{CallId, LogFlaw, RequestId};
 
-/// What a replay found and the log does not say yet.
+/// Holds what a replay found and no record tells yet.
 #[derive(Default)]
 pub(crate) struct Found {
     /// What is wrong with the lines.
@@ -23,7 +23,7 @@ pub(crate) struct Live {
     pub(crate) written: u64,
     /// Where the next line will start, once a line was written.
     pub(crate) end: Option<u64>,
-    /// What waits for a line to be written.
+    /// Steps that wait for a line to be written, with the line's number.
     pub(crate) waiting: VecDeque<(u64, After)>,
     /// The request whose model stream is up.
     pub(crate) stream: Option<RequestId>,
@@ -31,7 +31,7 @@ pub(crate) struct Live {
     pub(crate) streams_lost: u32,
     /// Calls whose tool exec is up.
     pub(crate) tools: HashSet<CallId>,
-    /// How often each open call's tool exec was started.
+    /// Counts the starts of each open call's tool exec.
     pub(crate) attempts: HashMap<CallId, u32>,
     /// Lines and bytes since the last checkpoint.
     pub(crate) since_checkpoint: (u64, u64),

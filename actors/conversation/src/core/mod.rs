@@ -110,7 +110,7 @@ pub(crate) enum Effect {
     Report(CallId),
     /// Tell a tool exec what the person decided.
     Answer(CallId, Decision),
-    /// Answer whoever submitted the operation.
+    /// Answer the caller that submitted the operation.
     Reply(OpId, Result<u64, Failure>),
     /// Answer everyone who waits for an operation's record.
     Refuse(Failure),
