@@ -1,6 +1,7 @@
 //! A host with faults: one headless task whose actors, or whose process, fail as told.
 //!
-//! `fault_host SETTING=VALUE… [--resume] [--abort POINT:SEQ] [--full SEQ] [--crash ROLE:AT:MOMENT]… -- PROMPT`
+//! `fault_host SETTING=VALUE… [--resume] [--abort|--interrupt POINT:SEQ] [--full SEQ]
+//! [--crash ROLE:AT:MOMENT]… -- PROMPT`
 //! prints the events of `troupe exec --json`, and on standard error each fault that struck.
 
 use std::{
@@ -18,13 +19,18 @@ use troupe::{
     list_sessions,
     types::{Content, Event, Failure, Op, OpId, SessionId},
 };
-use troupe_exec::{JsonEvents, Output, Sink, Task};
+use troupe_exec::{JsonEvents, Output, Signals, Sink, Task};
 
-/// Aborts the process, or fails a write, at one step of one line.
+/// SIGINT.
+const INTERRUPT: Signals = Signals { number: 2, count: 1 };
+
+/// Aborts the process, fails a write, or has the user interrupt the turn, at one step of one line.
 struct At {
     point: LogPoint,
     seq: u64,
     action: HookAction,
+    /// Who is told of an interrupt.
+    interrupt: Option<watch::Sender<Option<Signals>>>,
     struck: AtomicBool,
 }
 
@@ -34,6 +40,9 @@ impl LogHook for At {
             return HookAction::Go;
         }
         eprintln!("landed: {point:?} {seq}");
+        if let Some(signals) = &self.interrupt {
+            signals.send_replace(Some(INTERRUPT));
+        }
         self.action
     }
 }
@@ -54,9 +63,9 @@ impl troupe_exec::Session for Live<'_> {
     }
 }
 
-#[derive(Default)]
 struct Arguments {
     settings: Vec<String>,
+    signals: watch::Sender<Option<Signals>>,
     hook: Option<Arc<dyn LogHook>>,
     faults: Faults,
     resume: bool,
@@ -65,14 +74,22 @@ struct Arguments {
 }
 
 fn arguments() -> Option<Arguments> {
-    let mut all = Arguments::default();
+    let mut all = Arguments {
+        settings: Vec::new(),
+        signals: watch::Sender::new(None),
+        hook: None,
+        faults: Faults::default(),
+        resume: false,
+        count: false,
+        prompt: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--" => all.prompt = words.next(),
             "--resume" => all.resume = true,
             "--count" => all.count = true,
-            "--abort" | "--full" => {
+            "--abort" | "--interrupt" | "--full" => {
                 let value = words.next()?;
                 let (point, seq) = value.split_once(':').unwrap_or(("before-write", &value));
                 let point = match point {
@@ -81,13 +98,14 @@ fn arguments() -> Option<Arguments> {
                     "after-publish" => LogPoint::AfterPublish,
                     _ => return None,
                 };
-                let action = if word == "--abort" {
-                    HookAction::Abort
-                } else {
-                    HookAction::Fail(std::io::ErrorKind::StorageFull)
+                let action = match word.as_str() {
+                    "--abort" => HookAction::Abort,
+                    "--interrupt" => HookAction::Go,
+                    _ => HookAction::Fail(std::io::ErrorKind::StorageFull),
                 };
-                let struck = AtomicBool::new(false);
-                all.hook = Some(Arc::new(At { point, seq: seq.parse().ok()?, action, struck }));
+                let (seq, struck) = (seq.parse().ok()?, AtomicBool::new(false));
+                let interrupt = (word == "--interrupt").then(|| all.signals.clone());
+                all.hook = Some(Arc::new(At { point, seq, action, interrupt, struck }));
             }
             "--crash" => {
                 let value = words.next()?;
@@ -148,7 +166,7 @@ async fn run(arguments: Arguments) -> Result<u8, Box<dyn std::error::Error>> {
         work: conversation.work(),
         ..Task::default()
     };
-    let (_sender, signals) = watch::channel(None);
+    let signals = arguments.signals.subscribe();
     let mut session = Live(&conversation, conversation.events());
     let sink = Sink::new(std::io::stdout())?;
     let output = Output::Json(JsonEvents::default());

@@ -1,5 +1,6 @@
-//! The process dies at every point of a session of twelve steps, and at random instants. It is
-//! opened again and goes on: nothing that was printed is missing, nothing has run twice.
+//! The process dies at every point of a session of twelve steps, and at random instants, or its user
+//! interrupts it at every record. It is opened again and goes on: nothing that was printed is
+//! missing, nothing has run twice.
 
 use serde_json::{Value, json};
 use std::{collections::HashSet, sync::Mutex};
@@ -45,7 +46,7 @@ fn resume(stage: &Stage, server: &ModelServer) -> Finished {
     run.args(["exec", "--json", "resume", "--last"]).run()
 }
 
-/// What was printed: messages, and calls reported as finished.
+/// What was printed: messages, and commands reported with the status they ended with.
 struct Printed {
     messages: Vec<String>,
     finished: Vec<String>,
@@ -59,7 +60,9 @@ fn printed(stdout: &str) -> Printed {
         .map(|line| line["item"].clone())
         .collect();
     let of = |kind: &str, field: &str| -> Vec<String> {
-        let matching = items.iter().filter(|item| item["type"] == kind);
+        // A command that was interrupted has no exit code.
+        let ended = |item: &Value| kind == "agent_message" || item["exit_code"].is_number();
+        let matching = items.iter().filter(|item| item["type"] == kind && ended(item));
         matching.map(|item| item[field].as_str().unwrap().to_owned()).collect()
     };
     Printed { messages: of("agent_message", "text"), finished: of("command_execution", "command") }
@@ -160,6 +163,72 @@ fn aborted(seq: u64, point: &str) {
         goes_on(&stage, &server, &before, &what);
     }
     println!("landed and survived: {what}");
+}
+
+#[test]
+fn interrupted_at_every_record() {
+    let lines = undisturbed();
+    let points = ["before-write", "after-publish"];
+    let cases: Vec<(u64, &str)> =
+        (0..lines).flat_map(|seq| points.map(|point| (seq, point))).collect();
+    let cases = Mutex::new(cases.into_iter());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((seq, point)) = cases.lock().unwrap().next() else { return };
+                    interrupted(seq, point);
+                }
+            });
+        }
+    });
+}
+
+fn interrupted(seq: u64, point: &str) {
+    let what = format!("interrupt {point} {seq}");
+    let server = ModelServer::start(script());
+    let stage = Stage::new();
+    let interrupt = format!("{point}:{seq}");
+    let ended = host(&stage, &server, &["--interrupt", &interrupt, "--", "go"]).run();
+    assert!(ended.stderr().contains("landed: "), "{what} did not land: {}", ended.stderr());
+    stage.assert_no_process_left();
+    let log = stage.log();
+    log.assert_numbered();
+    let last = ended.json_lines().pop().unwrap();
+    let Some(turn) = log.bodies("TurnFinished").pop() else {
+        // Before the prompt was accepted: there is no turn, and nothing to go on with.
+        assert!(log.bodies("TurnStarted").is_empty(), "{what}: {}", log.text());
+        assert_eq!((ended.code(), &last["type"]), (Some(130), &json!("turn.failed")), "{what}");
+        return;
+    };
+    let outcome = turn["result"]["outcome"].as_str().unwrap();
+    let (code, end) = match outcome {
+        "cancelled" => (130, "turn.failed"),
+        // It had its last word before the interrupt reached it.
+        "completed" => (ended.code().unwrap(), "turn.completed"),
+        other => panic!("{what}: the turn ended as {other}"),
+    };
+    assert!(outcome == "cancelled" || matches!(code, 0 | 130), "{what}: {code}");
+    assert_eq!((ended.code(), &last["type"]), (Some(code), &json!(end)), "{what}");
+    for (starts, ends, id) in [
+        ("CallRequested", "CallFinished", "call"),
+        ("RequestStarted", "RequestFinished", "request"),
+        ("TurnStarted", "TurnFinished", "turn"),
+    ] {
+        let ids = |kind: &str| -> Vec<Value> {
+            let id_of = |body: &Value| {
+                if kind == "CallRequested" { body["item"][id].clone() } else { body[id].clone() }
+            };
+            let mut ids: Vec<Value> = log.bodies(kind).iter().map(id_of).collect();
+            ids.sort_by_key(ToString::to_string);
+            ids
+        };
+        assert_eq!(ids(starts), ids(ends), "{what}: {starts} and {ends}");
+    }
+    if outcome == "cancelled" {
+        goes_on(&stage, &server, &printed(&ended.stdout()), &what);
+    }
+    println!("landed, ended as {outcome}: {what}");
 }
 
 /// Kills that must land within a turn.

@@ -145,14 +145,12 @@ impl<S: Session> Driver<'_, S> {
             None => Op::Continue,
         };
         let continues = op == Op::Continue;
-        let accepted = tokio::select! {
-            biased;
-            signal = signalled(signals, 1) => return self.broken_by(signal),
-            accepted = self.session.submit(op) => accepted,
-        };
-        let op = match accepted {
+        if let Some(signal) = *signals.borrow() {
+            return self.broken_by(signal);
+        }
+        let op = match self.submit(op, signals).await {
             Ok(op) => op,
-            Err(failure) => return self.fail(&failure),
+            Err(code) => return code,
         };
         // From here on the log has it.
         self.going_on = task.going_on;
@@ -185,6 +183,28 @@ impl<S: Session> Driver<'_, S> {
             }
             Err(_) => self.broken_by(signal),
         }
+    }
+
+    /// Submits the task's operation. A signal does not take it back: the log may have it already, so
+    /// the interrupt follows it. The error is the exit code.
+    async fn submit(
+        &mut self,
+        op: Op,
+        signals: &mut watch::Receiver<Option<Signals>>,
+    ) -> Result<OpId, u8> {
+        let hurry = async {
+            let first = signalled(signals, 1).await;
+            tokio::select! {
+                again = signalled(signals, 2) => again,
+                () = tokio::time::sleep(PATIENCE) => first,
+            }
+        };
+        let accepted = tokio::select! {
+            biased;
+            accepted = self.session.submit(op) => accepted,
+            signal = hurry => return Err(self.broken_by(signal)),
+        };
+        accepted.map_err(|failure| self.fail(&failure))
     }
 
     /// Passes events on until the task's turn has ended.
