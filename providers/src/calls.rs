@@ -123,7 +123,7 @@ pub(crate) fn input(custom: bool, arguments: String) -> CallInput {
     }
     let named = serde_json::from_str::<Input<'_>>(&arguments).ok();
     if let Some(text) = named.and_then(|found| json::text(found.input)) {
-        return CallInput::Text(text);
+        return CallInput::Text(text.into_owned());
     }
     match serde_json::from_str::<HashMap<String, String>>(&arguments) {
         Ok(members) if members.len() == 1 => {

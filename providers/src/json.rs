@@ -1,5 +1,6 @@
 //! JSON helpers both wires need: forgiving text, verbatim parts.
 
+use memchr::memchr;
 use serde::{
     Deserialize, Serialize, Serializer,
     de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -10,28 +11,67 @@ use std::{borrow::Cow, fmt};
 
 /// The text of a JSON string; `None` for anything else. Half a surrogate pair and broken UTF-8 become
 /// U+FFFD, because servers cut texts anywhere.
-pub(crate) fn text(raw: &RawValue) -> Option<String> {
-    let json = raw.get();
-    if !json.starts_with('"') {
-        return None;
-    }
-    serde_json::from_str(json).ok().or_else(|| {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        deserializer.deserialize_bytes(Lossy).ok()
+pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    Some(match memchr(b'\\', inside.as_bytes()) {
+        None => Cow::Borrowed(inside),
+        Some(_) => Cow::Owned(unescaped(inside)),
     })
 }
 
+/// The inside of a JSON string without its escapes, which are known to be whole.
+fn unescaped(mut rest: &str) -> String {
+    let mut text = String::with_capacity(rest.len());
+    while let Some(at) = memchr(b'\\', rest.as_bytes()) {
+        text.push_str(&rest[..at]);
+        let (character, len) = escape(&rest[at..]);
+        text.push(character);
+        rest = rest.get(at + len..).unwrap_or_default();
+    }
+    text.push_str(rest);
+    // Texts in which every letter is escaped become much shorter.
+    if text.len() < text.capacity() / 2 {
+        text.shrink_to_fit();
+    }
+    text
+}
+
+/// The character of an escape, and how many bytes the escape has.
+fn escape(escape: &str) -> (char, usize) {
+    let unit = |at: usize| {
+        let digits = escape.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let character = match escape.as_bytes().get(1) {
+        Some(b'u') => {
+            let units = unit(0).into_iter().chain(unit(6));
+            let read = char::decode_utf16(units).next();
+            let character = read.and_then(Result::ok).unwrap_or(char::REPLACEMENT_CHARACTER);
+            return (character, 6 * character.len_utf16());
+        }
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(b'n') => '\n',
+        Some(b'r') => '\r',
+        Some(b't') => '\t',
+        // A quotation mark or a slash of either kind stands for itself.
+        Some(other) => char::from(*other),
+        None => char::REPLACEMENT_CHARACTER,
+    };
+    (character, 2)
+}
+
 /// The text of an optional JSON string, empty if there is none.
-pub(crate) fn text_or_empty(raw: Option<&RawValue>) -> String {
+pub(crate) fn text_or_empty(raw: Option<&RawValue>) -> Cow<'_, str> {
     raw.and_then(text).unwrap_or_default()
 }
 
 /// Text of a JSON string, or what was written in its place (against the rules); empty for nothing.
-pub(crate) fn text_or_raw(raw: Option<&RawValue>) -> String {
+pub(crate) fn text_or_raw(raw: Option<&RawValue>) -> Cow<'_, str> {
     match raw {
-        None => String::new(),
-        Some(raw) if raw.get() == "null" => String::new(),
-        Some(raw) => text(raw).unwrap_or_else(|| raw.get().to_owned()),
+        None => Cow::Borrowed(""),
+        Some(raw) if raw.get() == "null" => Cow::Borrowed(""),
+        Some(raw) => text(raw).unwrap_or(Cow::Borrowed(raw.get())),
     }
 }
 
@@ -157,21 +197,6 @@ impl<'de> Visitor<'de> for CountVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Count, A::Error> {
         IgnoredAny.visit_map(members).map(|_| Count(None))
-    }
-}
-
-struct Lossy;
-
-impl Visitor<'_> for Lossy {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
-        // Each of the three bytes of a lone surrogate is replaced; one mark is enough.
-        Ok(String::from_utf8_lossy(bytes).replace("\u{FFFD}\u{FFFD}\u{FFFD}", "\u{FFFD}"))
     }
 }
 

@@ -9,6 +9,7 @@ mod asked;
 mod calls;
 mod chat;
 mod client;
+mod digest;
 mod discovery;
 mod endpoint;
 mod error;

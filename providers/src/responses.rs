@@ -2,5 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod decode;
+mod event;
+mod numbers;
 mod slots;
 mod wire;

@@ -222,7 +222,7 @@ impl Decoder {
                 }
             }
             self.ends.note(self.grew, reason.is_some());
-            self.finish = reason.or(self.finish.take());
+            self.finish = reason.map(Cow::into_owned).or(self.finish.take());
         }
     }
 
@@ -241,7 +241,7 @@ impl Decoder {
         {
             let words = json::text_or_empty(raw);
             if !words.is_empty() {
-                let words = if whole { rest(self.reasoning.as_ref(), words) } else { words };
+                let words = if whole { rest(self.reasoning.as_ref(), &words) } else { &words };
                 self.reasoning_member = member;
                 self.think(words, out);
                 break;
@@ -258,7 +258,7 @@ impl Decoder {
             raw => {
                 let raw = raw.filter(|raw| raw.get() != "\"\"").or(delta.refusal);
                 let words = json::text_or_empty(raw);
-                let words = if whole { rest(self.text.as_ref(), words) } else { words };
+                let words = if whole { rest(self.text.as_ref(), &words) } else { &words };
                 self.say(words, out);
             }
         }
@@ -276,30 +276,30 @@ impl Decoder {
         for part in serde_json::from_str::<Vec<Part<'_>>>(raw.get()).unwrap_or_default() {
             match part.thinking {
                 Some(inner) if part.kind == "thinking" => match json::text(inner) {
-                    Some(words) => self.think(words, out),
+                    Some(words) => self.think(&words, out),
                     None => {
                         let inner = serde_json::from_str::<Vec<Part<'_>>>(inner.get());
                         for part in inner.unwrap_or_default() {
-                            self.think(json::text_or_empty(part.text), out);
+                            self.think(&json::text_or_empty(part.text), out);
                         }
                     }
                 },
-                _ => self.say(json::text_or_empty(part.text), out),
+                _ => self.say(&json::text_or_empty(part.text), out),
             }
         }
     }
 
-    fn say(&mut self, words: String, out: &mut Events) {
+    fn say(&mut self, words: &str, out: &mut Events) {
         self.grew |= !words.is_empty();
-        if let Some(index) = grow(&mut self.text, &mut self.next_index, &words) {
-            out.text(index, words);
+        if let Some(index) = grow(&mut self.text, &mut self.next_index, words) {
+            out.text(index, words.to_owned());
         }
     }
 
-    fn think(&mut self, words: String, out: &mut Events) {
+    fn think(&mut self, words: &str, out: &mut Events) {
         self.grew |= !words.is_empty();
-        if let Some(index) = grow(&mut self.reasoning, &mut self.next_index, &words) {
-            out.reasoning(index, words);
+        if let Some(index) = grow(&mut self.reasoning, &mut self.next_index, words) {
+            out.reasoning(index, words.to_owned());
         }
     }
 
@@ -410,12 +410,12 @@ fn is_reason(text: &str) -> bool {
 }
 
 /// What is new in a text that is whole.
-fn rest(grown: Option<&Growing>, whole: String) -> String {
+fn rest<'a>(grown: Option<&Growing>, whole: &'a str) -> &'a str {
     let known = grown.map_or("", |grown| &grown.text);
     if known.trim() == whole.trim() {
-        return String::new();
+        return "";
     }
-    whole.strip_prefix(known).map(str::to_owned).unwrap_or(whole)
+    whole.strip_prefix(known).unwrap_or(whole)
 }
 
 impl Decode for Decoder {

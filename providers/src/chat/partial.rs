@@ -99,9 +99,9 @@ impl PartialCalls {
         let extra = delta.extra_content.filter(|raw| raw.get() != "null");
         let mut piece = Piece {
             index: delta.index.and_then(|raw| serde_json::from_str::<u64>(raw.get()).ok()),
-            id: text_or_raw(delta.id),
-            name: text_or_empty(function.and_then(|function| function.name)),
-            arguments: text_or_raw(function.and_then(|function| function.arguments)),
+            id: text_or_raw(delta.id).into_owned(),
+            name: text_or_empty(function.and_then(|function| function.name)).into_owned(),
+            arguments: text_or_raw(function.and_then(|function| function.arguments)).into_owned(),
             extra: extra.map(|raw| format!("{{\"extra_content\":{}}}", raw.get())),
         };
         let Some(at) = self.owner(&piece) else { return self.start(piece) };

@@ -1,74 +1,23 @@
 //! The events of a Responses stream.
 
 use super::{
-    slots::{Named, Owner, Place, Slots},
-    wire::{Kind, Said, WireItem, call, owned, read},
+    event::Event,
+    numbers::Numbers,
+    slots::{Owner, Place, Slots},
+    wire::{Kind, Listed, Said, WireItem, call, owned, read},
 };
 use crate::{
     ModelError,
     endpoint::Endpoint,
     events::{Decode, Events, Flow, Rest},
     failure::{self, ServerError},
-    json::{self, Count, Name},
+    json::{self, Name},
     usage::WireUsage,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{collections::HashSet, sync::Arc};
-use troupe_types::{AssistantItem, ErrorClass, Item, ModelEvent, line_digest, says_something};
-
-/// The members of all events that matter; others are passed over unread.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(rename = "type", borrow, default)]
-    kind: Name<'a>,
-    #[serde(default)]
-    sequence_number: Count,
-    #[serde(default)]
-    output_index: Count,
-    #[serde(borrow, default)]
-    item_id: Name<'a>,
-    #[serde(default)]
-    content_index: Count,
-    #[serde(default)]
-    summary_index: Count,
-    #[serde(borrow, default)]
-    delta: Option<&'a RawValue>,
-    /// The whole of what came in pieces.
-    #[serde(borrow, default)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    part: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    item: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    response: Option<&'a RawValue>,
-}
-
-impl Event<'_> {
-    fn place(&self) -> Option<u32> {
-        self.output_index.0.and_then(|place| u32::try_from(place).ok())
-    }
-
-    fn named(&self) -> Named<'_> {
-        Named { id: &self.item_id.0, place: self.place() }
-    }
-
-    /// The part of its item that it is about: parts of summaries and of content are counted apart.
-    fn part(&self) -> u32 {
-        let number = |count: Count| count.0.and_then(|count| u32::try_from(count).ok());
-        match (number(self.summary_index), number(self.content_index)) {
-            (Some(summary), _) => summary.saturating_mul(2).saturating_add(1),
-            (None, content) => content.unwrap_or_default().saturating_mul(2),
-        }
-    }
-}
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
+use troupe_types::{AssistantItem, ErrorClass, Item, ModelEvent, says_something};
 
 #[derive(Deserialize)]
 struct Response<'a> {
@@ -109,24 +58,6 @@ pub(crate) struct Decoder {
     understood: bool,
 }
 
-/// The numbers of the events so far, to tell an event that is sent twice.
-#[derive(Default)]
-struct Numbers {
-    first: Option<u64>,
-    /// They do count.
-    moved: bool,
-    /// Each with the digest of its event.
-    seen: HashSet<(u64, u32)>,
-}
-
-impl Numbers {
-    fn is_repeated(&mut self, number: Option<u64>, data: &str) -> bool {
-        let Some(number) = number else { return false };
-        self.moved |= *self.first.get_or_insert(number) != number;
-        !self.seen.insert((number, line_digest(data.as_bytes()))) && self.moved
-    }
-}
-
 impl Decoder {
     pub(crate) fn new(endpoint: Arc<Endpoint>, custom: HashSet<String>) -> Self {
         Self {
@@ -161,7 +92,7 @@ impl Decoder {
                 self.say_whole(event, json::text_or_empty(event.text.or(event.refusal)), out);
             }
             "response.content_part.done" => {
-                let part = event.part.and_then(read::<Event<'_>>);
+                let part = event.part.and_then(|part| Event::read(part.get()).ok());
                 if let Some(part) = part.filter(|part| part.kind.0 != "reasoning_text") {
                     let text = json::text_or_empty(part.text.or(part.refusal));
                     self.say_whole(event, text, out);
@@ -213,11 +144,11 @@ impl Decoder {
         Ok(Flow::More)
     }
 
-    fn say(&mut self, event: &Event<'_>, words: String, out: &mut Events) {
+    fn say(&mut self, event: &Event<'_>, words: Cow<'_, str>, out: &mut Events) {
         match self.slots.owner(MESSAGE, Kind::Message, event.named()) {
             Owner::Slot(at) => {
                 self.slots.0[at].add(event.part(), &words);
-                out.text(index(at), words);
+                out.text(index(at), words.into_owned());
             }
             Owner::Complete(at) => self.slots.0[at].late.push_str(&words),
             Owner::Unknown => {}
@@ -225,19 +156,19 @@ impl Decoder {
     }
 
     /// Words that may have come in pieces already.
-    fn say_whole(&mut self, event: &Event<'_>, words: String, out: &mut Events) {
+    fn say_whole(&mut self, event: &Event<'_>, words: Cow<'_, str>, out: &mut Events) {
         if let Owner::Slot(at) = self.slots.owner(MESSAGE, Kind::Message, event.named())
             && self.slots.0[at].add_whole(event.part(), &words)
         {
-            out.text(index(at), words);
+            out.text(index(at), words.into_owned());
         }
     }
 
-    fn think(&mut self, event: &Event<'_>, words: String, whole: bool, out: &mut Events) {
+    fn think(&mut self, event: &Event<'_>, words: Cow<'_, str>, whole: bool, out: &mut Events) {
         if let Owner::Slot(at) = self.slots.owner(THOUGHT, Kind::Reasoning, event.named()) {
             let new = self.slots.0[at].hear(event.part());
             if new || !whole {
-                out.reasoning(index(at), words);
+                out.reasoning(index(at), words.into_owned());
             }
         }
     }
@@ -261,7 +192,7 @@ impl Decoder {
         match self.slots.owner(Kind::is_call, kind, event.named()) {
             Owner::Slot(at) if whole && !text.is_empty() => {
                 self.slots.0[at].hear(0);
-                self.slots.0[at].text = text;
+                self.slots.0[at].text = text.into_owned();
             }
             Owner::Slot(_) if whole => {}
             Owner::Slot(at) => self.slots.0[at].text.push_str(&text),
@@ -296,16 +227,16 @@ impl Decoder {
         at: usize,
         item: &WireItem<'_>,
         raw: &RawValue,
-        (mut text, mut said): (String, Said),
+        (own, mut said): (Cow<'_, str>, Said),
         early: bool,
         out: &mut Events,
     ) -> Result<(), ModelError> {
         let slot = &mut self.slots.0[at];
-        let lacking = text.is_empty() || item.name().is_empty();
-        if text.is_empty() {
-            // Some servers leave the finished item empty.
-            text = slot.gathered().to_owned();
-        }
+        let lacking = own.is_empty() || item.name().is_empty();
+        let gathered = slot.take_gathered();
+        // Some servers leave the finished item empty. What has come is taken where it is the same:
+        // it may be long, and needs no copy.
+        let text = if own.is_empty() || own == gathered { gathered } else { own.into_owned() };
         for (known, own) in [
             (&mut slot.id, item.id()),
             (&mut slot.call_id, item.call_id()),
@@ -324,9 +255,6 @@ impl Decoder {
             said = Said::of(item.kind(), &slot.name, &text, Some(raw));
         }
         slot.said = (!(silent && early)).then_some(said);
-        if slot.said.is_some() {
-            slot.let_text_go();
-        }
         let known = (&*slot.call_id, &*slot.id, &*slot.name);
         let done = item.item(raw, text, known, &self.custom);
         self.done(at, done, silent && early, out);
@@ -377,20 +305,15 @@ impl Decoder {
         out: &mut Events,
     ) -> Result<(), ModelError> {
         let output = response.and_then(|response| response.output.as_deref()).unwrap_or_default();
-        let raws = output.iter().filter_map(|raw| Some((*raw, read::<WireItem<'_>>(raw)?)));
-        let (raws, items): (Vec<_>, Vec<_>) = raws
-            .map(|(raw, item)| {
-                let said = Said::of(item.kind(), item.name(), &item.text(), Some(raw));
-                (raw, (item, said))
-            })
-            .unzip();
+        let items: Vec<_> = output.iter().filter_map(|raw| Listed::read(raw)).collect();
         let places = self.slots.listed(&items);
-        for ((raw, (item, said)), place) in raws.into_iter().zip(&items).zip(places) {
+        for (listed, place) in items.iter().zip(places) {
+            let item = &listed.item;
             match place {
                 _ if !wanted(item.kind()) => {}
                 Place::Slot(at) => {
-                    let words = (item.text(), said.clone());
-                    self.settle(at, item, raw, words, false, out)?;
+                    let words = (item.text(), listed.said().clone());
+                    self.settle(at, item, listed.raw, words, false, out)?;
                 }
                 Place::Known => {}
                 Place::Ambiguous => return Err(self.ambiguous(item.name())),
@@ -525,7 +448,7 @@ impl Decode for Decoder {
             return Ok(Flow::More);
         }
         let text = json::utf8(data);
-        match serde_json::from_str::<Event<'_>>(&text) {
+        match Event::read(&text) {
             Ok(event) if self.numbers.is_repeated(event.sequence_number.0, &text) => Ok(Flow::More),
             Ok(event) => self.handle(name, &event, &text, out),
             Err(error) => {

@@ -3,7 +3,7 @@
 //! Servers and gateways number two items alike, name one item twice (as an event, and again in the
 //! last one), give it another id each time, or none. An item's place in our events is its slot's.
 
-use super::wire::{Kind, Said, WireItem};
+use super::wire::{Kind, Listed, Said, WireItem};
 
 /// One item.
 pub(super) struct Slot {
@@ -90,7 +90,7 @@ impl Slots {
         let slot = &mut self.0[at];
         slot.call_id.push_str(item.call_id());
         slot.name.push_str(item.name());
-        slot.begun = item.text();
+        slot.begun = item.text().into_owned();
     }
 
     /// Whose a piece of an item of this kind is: the one with its id, else the open one at its place,
@@ -178,43 +178,43 @@ impl Slots {
 
     /// What the items are that the last event lists, which are all of the answer: those that have
     /// come already are found by their ids, by what they say, and last by their order.
-    pub(super) fn listed(&mut self, items: &[(WireItem<'_>, Said)]) -> Vec<Place> {
+    pub(super) fn listed(&mut self, items: &[Listed<'_>]) -> Vec<Place> {
         let events = self.0.len();
         let mut taken = vec![false; events];
         let mut places: Vec<Option<Place>> = items.iter().map(|_| None).collect();
         for rule in [Slot::has_ids, Slot::says, Slot::is_like] {
-            for (place, (item, said)) in places.iter_mut().zip(items) {
+            for (place, listed) in places.iter_mut().zip(items) {
                 // Under one id any number of items may be known.
                 let found = place
                     .is_none()
-                    .then(|| (0..events).find(|&at| !taken[at] && rule(&self.0[at], item, said)));
+                    .then(|| (0..events).find(|&at| !taken[at] && rule(&self.0[at], listed)));
                 if let Some(at) = found.flatten() {
                     taken[at] = true;
                     let slot = &self.0[at];
+                    let other = |known| known != listed.said() && listed.said().is_whole();
                     *place = Some(match &slot.said {
                         None => Place::Slot(at),
-                        Some(known) if known != said && slot.kind.is_call() && said.is_whole() => {
-                            Place::Ambiguous
-                        }
+                        Some(known) if slot.kind.is_call() && other(known) => Place::Ambiguous,
                         Some(_) => Place::Known,
                     });
                 }
             }
         }
         let rest = places.into_iter().zip(items);
-        rest.map(|(place, (item, said))| match place {
+        rest.map(|(place, listed)| match place {
             Some(Place::Slot(at)) => {
-                self.0[at].said.get_or_insert_with(|| said.clone());
+                self.0[at].said.get_or_insert_with(|| listed.said().clone());
                 Place::Slot(at)
             }
             Some(place) => place,
-            None => self.new_in_list(item, said),
+            None => self.new_in_list(listed),
         })
         .collect()
     }
 
     /// An item that only the list names, unless the list names it twice.
-    fn new_in_list(&mut self, item: &WireItem<'_>, said: &Said) -> Place {
+    fn new_in_list(&mut self, listed: &Listed<'_>) -> Place {
+        let (item, said) = (&listed.item, listed.said());
         for slot in self.0.iter().filter(|slot| slot.said.as_ref() == Some(said)) {
             match slot.again(item, None) {
                 Again::Yes => return Place::Known,
@@ -266,22 +266,26 @@ impl Slot {
         }
     }
 
-    fn has_ids(&self, item: &WireItem<'_>, said: &Said) -> bool {
+    fn has_ids(&self, listed: &Listed<'_>) -> bool {
+        let item = &listed.item;
         let kind = item.kind();
         if kind.is_call() && self.kind.is_call() {
             let id = same(&self.id, item.id()) && !differ(&self.call_id, item.call_id());
-            let whole = self.said.as_ref().is_none_or(|known| known == said || !said.is_whole());
-            return whole && (same(&self.call_id, item.call_id()) || id);
+            let again = |known: &Said| known == listed.said() || !listed.said().is_whole();
+            return (same(&self.call_id, item.call_id()) || id)
+                && self.said.as_ref().is_none_or(again);
         }
         self.kind == kind && same(&self.id, item.id())
     }
 
-    fn says(&self, item: &WireItem<'_>, said: &Said) -> bool {
-        self.kind == item.kind() && self.said.as_ref() == Some(said)
+    fn says(&self, listed: &Listed<'_>) -> bool {
+        self.kind == listed.item.kind()
+            && self.said.as_ref().is_some_and(|known| known == listed.said())
     }
 
     /// Another version of this item: what is not a call follows the order of its kind.
-    fn is_like(&self, item: &WireItem<'_>, _: &Said) -> bool {
+    fn is_like(&self, listed: &Listed<'_>) -> bool {
+        let item = &listed.item;
         let kind = item.kind();
         if kind.is_call() && self.kind.is_call() {
             let open = self.said.is_none() && !differ(&self.name, item.name());
@@ -296,9 +300,12 @@ impl Slot {
         if self.text.is_empty() { &self.begun } else { &self.text }
     }
 
-    /// Lets what has come go: the item is complete.
-    pub(super) fn let_text_go(&mut self) {
-        (self.text, self.begun) = (String::new(), String::new());
+    /// Takes what has come: the item is complete.
+    pub(super) fn take_gathered(&mut self) -> String {
+        let (text, begun) = (std::mem::take(&mut self.text), std::mem::take(&mut self.begun));
+        let mut gathered = if text.is_empty() { begun } else { text };
+        gathered.shrink_to_fit();
+        gathered
     }
 
     /// Whether a whole part of the text has come.

@@ -2,14 +2,14 @@
 
 use crate::{
     calls,
+    digest::digest,
     json::{self, Name},
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use std::collections::HashSet;
+use std::{borrow::Cow, cell::OnceCell, collections::HashSet};
 use troupe_types::{
     AssistantItem, CallId, CallInput, CallItem, Item, Opaque, OpaqueItem, ReasoningItem, Wire,
-    line_digest,
 };
 
 #[derive(Deserialize)]
@@ -89,15 +89,15 @@ impl WireItem<'_> {
     }
 
     /// The words of a message or the arguments of a call, as far as they are written here.
-    pub(super) fn text(&self) -> String {
+    pub(super) fn text(&self) -> Cow<'_, str> {
         match self.kind() {
             Kind::Message => {
                 let mut parts = texts(self.content);
-                if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat() }
+                if parts.len() == 1 { parts.swap_remove(0) } else { parts.concat().into() }
             }
             Kind::Function => json::text_or_raw(self.arguments),
             Kind::Custom => json::text_or_empty(self.input),
-            Kind::Reasoning | Kind::Other => String::new(),
+            Kind::Reasoning | Kind::Other => Cow::Borrowed(""),
         }
     }
 
@@ -111,6 +111,7 @@ impl WireItem<'_> {
         custom: &HashSet<String>,
     ) -> Item {
         let or = |own: &str, known: &str| (if own.is_empty() { known } else { own }).to_owned();
+        let own = |texts: Vec<Cow<'_, str>>| texts.into_iter().map(Cow::into_owned).collect();
         let opaque = || Opaque { wire: Wire::Responses, json: raw.get().to_owned() };
         match self.kind() {
             Kind::Message => Item::Assistant(AssistantItem {
@@ -121,8 +122,8 @@ impl WireItem<'_> {
             }),
             Kind::Reasoning => Item::Reasoning(ReasoningItem {
                 id: owned(self.id()),
-                summary: texts(self.summary),
-                content: texts(self.content),
+                summary: own(texts(self.summary)),
+                content: own(texts(self.content)),
                 opaque: Some(opaque()),
             }),
             kind @ (Kind::Function | Kind::Custom) => {
@@ -156,7 +157,7 @@ pub(super) fn call(
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Said {
     /// The words of a message: how many bytes, and their digest. Answers can have many megabytes.
-    Message(usize, u32),
+    Message(usize, u64),
     Call {
         name: String,
         arguments: Value,
@@ -173,7 +174,7 @@ impl Said {
     /// What an item of this kind, name and text says.
     pub(super) fn of(kind: Kind, name: &str, text: &str, raw: Option<&RawValue>) -> Self {
         match kind {
-            Kind::Message => Self::Message(text.len(), line_digest(text.as_bytes())),
+            Kind::Message => Self::Message(text.len(), digest(text.as_bytes())),
             Kind::Function | Kind::Custom => {
                 Self::Call { name: name.to_owned(), arguments: json::value_or_text(text) }
             }
@@ -189,6 +190,27 @@ impl Said {
     }
 }
 
+/// An item of the list in the last event. Most have come before and are known by their ids: they may
+/// be long, and are not read again.
+pub(super) struct Listed<'a> {
+    pub(super) item: WireItem<'a>,
+    pub(super) raw: &'a RawValue,
+    said: OnceCell<Said>,
+}
+
+impl<'a> Listed<'a> {
+    /// `None` if it is not of that form.
+    pub(super) fn read(raw: &'a RawValue) -> Option<Self> {
+        Some(Self { item: read(raw)?, raw, said: OnceCell::new() })
+    }
+
+    /// What it says.
+    pub(super) fn said(&self) -> &Said {
+        let item = &self.item;
+        self.said.get_or_init(|| Said::of(item.kind(), item.name(), &item.text(), Some(self.raw)))
+    }
+}
+
 /// Reads a part; `None` if it is not of that form.
 pub(super) fn read<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
@@ -200,7 +222,7 @@ pub(super) fn owned(text: &str) -> Option<String> {
 }
 
 /// The texts of a list of parts, of one string, or of nothing.
-fn texts(raw: Option<&RawValue>) -> Vec<String> {
+fn texts(raw: Option<&RawValue>) -> Vec<Cow<'_, str>> {
     let Some(raw) = raw else { return Vec::new() };
     if let Some(text) = json::text(raw) {
         return vec![text];
