@@ -324,7 +324,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("model_providers.*.script", Path, User, "built in", "For `rehearsal`: the file it plays."),
     key("model_providers.*.requires_openai_auth", Flag, User, "false", ""),
     key("model_providers.*.supports_websockets", Flag, User, "false", ""),
-    key("turn_timeout_ms", MS, All, "none", "Deadline of a whole turn."),
+    key(
+        "turn_timeout_ms",
+        MS,
+        All,
+        "none",
+        "Deadline of a whole turn. Time in which nothing ran (stopped, asleep, waiting for a person) does not count.",
+    ),
     key(
         "max_retry_wait_ms",
         MS,

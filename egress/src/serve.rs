@@ -11,8 +11,8 @@ use tokio::{
     net::{TcpListener, TcpStream, lookup_host},
     sync::Semaphore,
     task::JoinSet,
-    time::timeout,
 };
+use troupe_timer::within;
 
 /// Connections at once; the next ones wait.
 const MOST_CONNECTIONS: usize = 256;
@@ -112,7 +112,7 @@ async fn through_door(
     };
     decide(&rules.address(&host, at.ip(), at.port()));
     for address in rules.ways_behind(&host, at) {
-        if let Ok(Ok(mut upstream)) = timeout(REACHING, TcpStream::connect(address)).await {
+        if let Ok(Ok(mut upstream)) = within(REACHING, TcpStream::connect(address)).await {
             return copy_bidirectional(&mut client, &mut upstream).await.map(|_| ());
         }
     }
@@ -157,7 +157,7 @@ async fn connection(
     rules: &Rules,
     told: &(impl Fn(Decision) + Sync),
 ) -> io::Result<()> {
-    let wanted = match timeout(ASKING, ask(&mut client)).await {
+    let wanted = match within(ASKING, ask(&mut client)).await {
         Ok(Ok(wanted)) => wanted,
         Ok(Err(Unread::Gone)) | Err(_) => return Ok(()),
         Ok(Err(unread)) => return refuse_unread(&mut client, &unread, told).await,
@@ -277,7 +277,7 @@ async fn reach(
     }
     let addresses: Vec<SocketAddr> = match host {
         Host::Address(address) => vec![(*address, port).into()],
-        Host::Name(name) => match timeout(REACHING, lookup_host((name.as_str(), port))).await {
+        Host::Name(name) => match within(REACHING, lookup_host((name.as_str(), port))).await {
             Ok(Ok(found)) => found.take(MOST_ADDRESSES).collect(),
             failed => {
                 // The rules had nothing against it.
@@ -301,7 +301,7 @@ async fn reach(
     decide(&by_name);
     let mut last = "it has no address".to_owned();
     for (address, _) in judged {
-        match timeout(REACHING, TcpStream::connect(address)).await {
+        match within(REACHING, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = error.to_string(),
             Err(_) => last = "no answer in time".to_owned(),

@@ -15,7 +15,7 @@ use reqwest::{
     header::{ACCEPT, HeaderValue},
 };
 use std::time::Duration;
-use tokio::time::timeout;
+use troupe_timer::within;
 
 /// What a server says when it is asked for its models.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub async fn ask_for_models(endpoint: &Endpoint, http: &Http, limit: Duration) -
     }
     let endpoint =
         Endpoint { connect_timeout: endpoint.connect_timeout.min(limit), ..endpoint.clone() };
-    match timeout(limit, ask(&endpoint, http)).await {
+    match within(limit, ask(&endpoint, http)).await {
         Ok(Ok(asked)) => asked,
         Ok(Err(error)) => Asked::Unusable(error.to_string()),
         Err(_) => Asked::Silent(format!(

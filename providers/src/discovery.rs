@@ -4,7 +4,7 @@ use crate::{Http, endpoint::Endpoint, endpoint::WireApi, http::request_url, unpa
 use futures_util::future::join_all;
 use serde::Deserialize;
 use std::time::Duration;
-use tokio::time::timeout;
+use troupe_timer::within;
 
 /// Where the usual local servers listen: id and base URL.
 pub const LOCAL_SERVERS: [(&str, &str); 4] = [
@@ -42,7 +42,7 @@ pub async fn discover(
         let mut endpoint = Endpoint::new(id.as_ref(), WireApi::Chat, base_url.as_ref());
         endpoint.connect_timeout = CONNECT;
         async move {
-            let models = timeout(PROBE, models(&endpoint, http)).await.ok()??;
+            let models = within(PROBE, models(&endpoint, http)).await.ok()??;
             Some(Found { id: endpoint.id, base_url: endpoint.base_url, models })
         }
     });

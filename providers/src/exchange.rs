@@ -14,7 +14,7 @@ use crate::{
 };
 use reqwest::{Url, header::HeaderMap};
 use std::{sync::Arc, time::Duration};
-use tokio::time::{Instant, timeout, timeout_at};
+use troupe_timer::{Deadline, within};
 use troupe_types::{ErrorClass, ModelEvent};
 
 /// How long the end of a complete answer is awaited, so that its connection can be used again.
@@ -50,8 +50,8 @@ pub(crate) fn failed(error: ModelError) -> EventStream {
 
 enum Phase {
     Unsent(Box<Unsent>),
-    /// The server accepted; the instant is the limit of the first byte.
-    Opening(Body, Instant),
+    /// The server accepted; the deadline is that of the first byte.
+    Opening(Body, Deadline),
     Reading(Body),
     /// Complete: the rest of the body is read away, then this is said.
     Closing(Body, ModelEvent),
@@ -76,9 +76,8 @@ impl Exchange {
             }
             let stepped = match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Unsent(unsent) => self.send(*unsent).await,
-                Phase::Opening(body, until) => {
-                    let limit = until.saturating_duration_since(Instant::now());
-                    self.read(body, limit, failure::late_first_byte).await
+                Phase::Opening(body, deadline) => {
+                    self.read(body, deadline, failure::late_first_byte).await
                 }
                 Phase::Reading(body) => {
                     let idle = self.endpoint.idle_timeout;
@@ -87,7 +86,7 @@ impl Exchange {
                         Rest::Unsure => idle.min(UNSURE),
                         Rest::Figures => idle.min(TRAILER),
                     };
-                    self.read(body, limit, failure::idle).await
+                    self.read(body, Deadline::after(limit), failure::idle).await
                 }
                 Phase::Closing(body, last) => {
                     drain(body).await;
@@ -109,9 +108,10 @@ impl Exchange {
             .client(&unsent.url, endpoint.connect_timeout)
             .map_err(|error| ModelError::never(ErrorClass::Config, error.to_string()))?;
         let proxy = unsent.http.proxy(&unsent.url);
-        let until = Instant::now() + endpoint.first_byte_timeout;
+        let mut deadline = Deadline::after(endpoint.first_byte_timeout);
         let request = client.post(unsent.url.clone()).headers(unsent.headers).body(unsent.body);
-        let response = timeout_at(until, request.send())
+        let response = deadline
+            .bound(request.send())
             .await
             .map_err(|_| failure::late_first_byte(endpoint))?
             .map_err(|error| failure::unreachable(endpoint, &unsent.url, proxy, error))?;
@@ -119,16 +119,16 @@ impl Exchange {
             let refused = failure::refused(endpoint, response).await;
             return Err(failure::behind(proxy, refused));
         }
-        Ok(Phase::Opening(Body::new(response), until))
+        Ok(Phase::Opening(Body::new(response), deadline))
     }
 
     async fn read(
         &mut self,
         mut body: Body,
-        limit: Duration,
+        mut deadline: Deadline,
         late: fn(&Endpoint) -> ModelError,
     ) -> Result<Phase, ModelError> {
-        let piece = match timeout(limit, body.chunk()).await {
+        let piece = match deadline.bound(body.chunk()).await {
             Ok(Ok(piece)) => piece,
             // Nothing but figures was missing: that is as good as the end.
             _ if self.reader.rest() == Rest::Figures => None,
@@ -151,5 +151,5 @@ impl Exchange {
 async fn drain(mut body: Body) {
     let rest = async { while let Ok(Some(_)) = body.chunk().await {} };
     // A server that holds the connection open only costs its reuse.
-    let _ = timeout(DRAIN, rest).await;
+    let _ = within(DRAIN, rest).await;
 }

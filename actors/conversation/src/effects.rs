@@ -59,12 +59,9 @@ impl Conversation {
                 let myself = cx.myself().clone();
                 cx.send_behind(&myself, marker);
             }
-            Effect::Watch(turn, span_ms) => {
-                if self.watch.is_none_or(|(watched, _)| watched != turn) {
-                    self.watch = Some((turn, Instant::now()));
-                }
-                let due = ConversationMessage::WorkDue { turn, span_ms };
-                cx.after(Duration::from_millis(span_ms), due);
+            Effect::Watch(turn, tick) => {
+                self.tick = Some((turn, Instant::now()));
+                cx.after(tick, ConversationMessage::WorkDue { turn });
             }
             Effect::ReadContext(offsets) => self.read_context(offsets, cx),
             Effect::Gather => self.gather(cx),

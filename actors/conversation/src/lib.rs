@@ -90,8 +90,8 @@ pub struct Conversation {
     tools: HashMap<CallId, Mailbox<ToolMessage>>,
     /// Operations that wait for their record.
     replies: HashMap<OpId, Vec<Reply<Result<u64, Failure>>>>,
-    /// Since when the turn's work is measured.
-    watch: Option<(TurnId, Instant)>,
+    /// When the tick under way of the turn's deadline began.
+    tick: Option<(TurnId, Instant)>,
 }
 
 impl Role for Conversation {
@@ -136,9 +136,10 @@ impl Role for Conversation {
                     self.step(Input::MarkerCame, cx);
                 }
             }
-            ConversationMessage::WorkDue { turn, span_ms } => {
-                let worked = self.worked(*turn, *span_ms);
-                self.step(Input::Worked(*turn, worked), cx);
+            ConversationMessage::WorkDue { turn } => {
+                if let Some((_, began)) = self.tick.take_if(|(ticking, _)| ticking == turn) {
+                    self.step(Input::Tick(*turn, began.elapsed()), cx);
+                }
             }
             ConversationMessage::ContextRead(lines) => self.step(Input::ContextRead(lines), cx),
             ConversationMessage::Gathered(items) => self.step(Input::Gathered(items), cx),
@@ -176,13 +177,5 @@ impl Conversation {
         for effect in effects {
             self.carry_out(effect, cx);
         }
-    }
-
-    /// Milliseconds since the last look, but not many more than were waited for: in the rest of
-    /// them this process stood still.
-    fn worked(&mut self, turn: TurnId, span_ms: u64) -> u64 {
-        let since = self.watch.replace((turn, Instant::now()));
-        let elapsed = since.map_or(0, |(_, at)| at.elapsed().as_millis());
-        u64::try_from(elapsed).unwrap_or(u64::MAX).min(2 * span_ms)
     }
 }

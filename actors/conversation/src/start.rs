@@ -83,7 +83,7 @@ pub(crate) async fn start(
         tools: Arc::clone(&args.tools),
     };
     let machine = Machine { setup, state: rebuilt.state, live };
-    Ok(Conversation { args, machine, stream, tools, replies: HashMap::new(), watch: None })
+    Ok(Conversation { args, machine, stream, tools, replies: HashMap::new(), tick: None })
 }
 
 /// A call that is repeated while the other side is being started again.

@@ -13,9 +13,9 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Dura
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::Instant,
 };
-use troupe_kit::{Life, Mailbox};
+use troupe_kit::{Deadline, Life, Mailbox};
 use troupe_messages::{
     Interact, Interaction, ProcessEnd, ProcessExit, ProcessNews, Remarks, Running, ToolMessage,
 };
@@ -118,7 +118,7 @@ impl Held {
 
     /// Holds it until it has ended and was read, or is ended.
     pub(crate) async fn run(mut self, life: Life<ToolMessage>) {
-        let waited = self.wait(self.began + self.keep.wait).await;
+        let waited = self.wait(&mut Deadline::after(self.keep.wait)).await;
         self.finish_call(&waited, &life).await;
         if !matches!(waited, Waited::Due) {
             return;
@@ -161,16 +161,16 @@ impl Held {
     /// Types what is asked, waits, and says what came; and whether somebody heard it.
     async fn serve(&mut self, ask: Ask) -> (Waited, bool) {
         let asked = Instant::now();
-        let due = asked + ask.wait;
+        let mut due = Deadline::after(ask.wait);
         if self.ended.is_none()
             && !ask.input.is_empty()
-            && let Err(why) = self.type_in(&ask.input, due).await
+            && let Err(why) = self.type_in(&ask.input, &mut due).await
         {
             return (Waited::Due, ask.answer(Interaction::Refused(why)));
         }
         let waited = match self.ended {
             Some(_) => Waited::Ended,
-            None => self.wait(due).await,
+            None => self.wait(&mut due).await,
         };
         let mut result = self.result(self.end(), asked.elapsed(), ask.tokens).await;
         result.read_from = Some(self.work.args.process);
@@ -211,7 +211,7 @@ impl Held {
     }
 
     /// Types, and reads meanwhile: a program that is not read from does not read either.
-    async fn type_in(&mut self, text: &str, due: Instant) -> Result<(), String> {
+    async fn type_in(&mut self, text: &str, due: &mut Deadline) -> Result<(), String> {
         let Some(input) = &mut self.input else {
             if text == CTRL_C {
                 (self.interrupt)();
@@ -228,7 +228,7 @@ impl Held {
             biased;
             () = cancelled(&mut self.work.cancel) => Some("it is being ended".to_owned()),
             written = typed => written.err().map(|error| error.to_string()),
-            () = sleep_until(due) => Some("it does not read what is typed".to_owned()),
+            () = due.passed() => Some("it does not read what is typed".to_owned()),
             never = self.reading.go_on() => match never {},
         };
         failed.map_or(Ok(()), |why| Err(format!("not everything could be typed: {why}")))
@@ -241,15 +241,15 @@ impl Held {
         }
     }
 
-    /// Reads until then, or until it ends.
-    async fn wait(&mut self, until: Instant) -> Waited {
+    /// Reads until the deadline, or until it ends.
+    async fn wait(&mut self, until: &mut Deadline) -> Waited {
         let end = loop {
             tokio::select! {
                 biased;
                 () = cancelled(&mut self.work.cancel) => return Waited::Cancelled,
                 end = &mut self.exit => break end,
                 Some(word) = self.desk.recv() => self.hear(word),
-                () = sleep_until(until) => return Waited::Due,
+                () = until.passed() => return Waited::Due,
                 never = self.reading.go_on() => match never {},
             }
         };
@@ -278,16 +278,15 @@ impl Held {
     async fn read_rest(&mut self) {
         let now = Instant::now();
         self.reading.drain(now + REST).await;
-        self.reading.end(now + KEEPING).await;
+        self.reading.end(KEEPING).await;
     }
 
     /// Ends the call: with the process, or without it.
     async fn finish_call(&mut self, waited: &Waited, life: &Life<ToolMessage>) {
         if matches!(waited, Waited::Cancelled) {
             (self.kill)();
-            let soon = Instant::now() + DRAIN;
-            self.reading.drain(soon).await;
-            self.reading.end(soon).await;
+            self.reading.drain(Instant::now() + DRAIN).await;
+            self.reading.end(DRAIN).await;
         }
         let end = match waited {
             Waited::Cancelled => CommandEnd::Cancelled,

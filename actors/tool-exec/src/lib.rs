@@ -113,8 +113,10 @@ pub struct ToolExec {
     args: Args,
     prepared: Prepared,
     state: State,
-    /// When whoever is asked has to have answered.
-    due: Option<Instant>,
+    /// How many questions others were asked.
+    questions: u64,
+    /// The number of the question whose answer is awaited within a deadline.
+    due: Option<u64>,
     began: Instant,
     /// Without the sandbox.
     outside: bool,
@@ -136,6 +138,7 @@ impl Role for ToolExec {
             args,
             prepared,
             state: State::Begun,
+            questions: 0,
             due: None,
             began: Instant::now(),
             outside: false,
@@ -183,7 +186,7 @@ impl Role for ToolExec {
             ToolMessage::Interacted(answer) => self.on_interacted(answer.as_ref(), cx),
             ToolMessage::Cancel => self.on_cancel(cx),
             ToolMessage::Report => self.report(cx),
-            ToolMessage::AnswerDue => self.on_answer_due(cx),
+            ToolMessage::AnswerDue { question } => self.on_answer_due(*question, cx),
         }
     }
 
@@ -217,8 +220,9 @@ impl ToolExec {
     }
 
     fn expect_within(&mut self, wait: Duration, cx: &mut Cx) {
-        self.due = Some(Instant::now() + wait);
-        cx.after(wait, ToolMessage::AnswerDue);
+        self.questions += 1;
+        self.due = Some(self.questions);
+        cx.deadline(wait, ToolMessage::AnswerDue { question: self.questions });
     }
 
     fn on_judged(&mut self, verdict: &Verdict, cx: &mut Cx) {
@@ -475,8 +479,8 @@ impl ToolExec {
         }
     }
 
-    fn on_answer_due(&mut self, cx: &mut Cx) {
-        if self.due.is_none_or(|due| Instant::now() < due) {
+    fn on_answer_due(&mut self, question: u64, cx: &mut Cx) {
+        if self.due != Some(question) {
             return;
         }
         let finished = match self.state {
@@ -500,12 +504,13 @@ impl ToolExec {
         let (call, id, began) = (call.clone(), self.args.call.call, self.began);
         let (settings, cancelled) = (Arc::clone(&self.args.settings), Arc::clone(&self.cancelled));
         let unreadable = Arc::clone(&self.args.unreadable);
-        let folder = self.args.folder.canonicalize().unwrap_or_else(|_| self.args.folder.clone());
+        let folder = self.args.folder.clone();
         cx.task(move |life| async move {
             let work = move || {
                 let stop = || cancelled.load(Ordering::Acquire);
                 let tokens = finish::tokens(&settings);
                 let mut scope = tools::Scope::new(&settings.cwd, tokens, &stop);
+                let folder = folder.canonicalize().unwrap_or(folder);
                 let result = match unreadable(&settings.sandbox) {
                     Ok(denied) => {
                         // The session's own long outputs are its own.

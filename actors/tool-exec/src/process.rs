@@ -2,10 +2,8 @@
 
 use crate::{Args, finish, prepare::Shell, reading::Reading};
 use std::time::Duration;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::watch, time::Instant};
+use troupe_kit::Deadline;
 use troupe_messages::{ProcessExit, Running};
 use troupe_types::{CallDetail, CallFinished, CallResult, CommandEnd, CommandResult, Outcome};
 
@@ -34,13 +32,13 @@ impl Work {
         let Running { output, notes, mut exit, kill, aftermath, .. } = running;
         let began = Instant::now();
         let limit_ms = self.shell.timeout_ms;
-        let limit = began + Duration::from_millis(limit_ms);
+        let mut limit = Deadline::after(Duration::from_millis(limit_ms));
         let mut reading = Reading::new(&self.args, output, notes);
         let (end, ended_itself) = tokio::select! {
             biased;
             () = cancelled(&mut self.cancel) => (CommandEnd::Cancelled, false),
             end = &mut exit => (end_of(end.exit), true),
-            () = sleep_until(limit) => (CommandEnd::TimedOut { limit_ms }, false),
+            () = limit.passed() => (CommandEnd::TimedOut { limit_ms }, false),
             never = reading.go_on() => match never {},
         };
         let wall = began.elapsed();
@@ -72,13 +70,13 @@ impl Work {
         let now = Instant::now();
         if end == CommandEnd::Cancelled {
             reading.drain(now + DRAIN).await;
-            return reading.end(now + DRAIN).await;
+            return reading.end(DRAIN).await;
         }
         reading.drain(now + REST).await;
         tokio::select! {
             biased;
             () = cancelled(&mut self.cancel) => {}
-            () = reading.end(now + KEEPING) => {}
+            () = reading.end(KEEPING) => {}
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::{
     task::yield_now,
     time::{Instant, sleep_until, timeout_at},
 };
-use troupe_kit::Ring;
+use troupe_kit::{Ring, within};
 use troupe_types::{CallId, Kept, Progress};
 
 /// How often front ends are shown what came.
@@ -116,11 +116,11 @@ impl Reading {
         }
     }
 
-    /// Nothing more is expected: shows what was not shown, and has all of it written by then.
-    pub(crate) async fn end(&mut self, until: Instant) {
+    /// Nothing more is expected: shows what was not shown, and has all of it written within a limit.
+    pub(crate) async fn end(&mut self, limit: Duration) {
         self.flush();
         self.show();
-        drop(timeout_at(until, self.spill.finish()).await);
+        let _slow = within(limit, self.spill.finish()).await;
     }
 
     /// Shows, keeps or reads a part of the output. Cancel-safe.

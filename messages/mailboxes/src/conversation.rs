@@ -69,8 +69,6 @@ pub enum ConversationMessage {
     WorkDue {
         /// The turn.
         turn: TurnId,
-        /// How long the timer waited, in milliseconds.
-        span_ms: u64,
     },
     /// Control, from its own task: the context was read again from the log.
     ContextRead(Box<Result<Vec<ReplayLine>, ReplayError>>),

@@ -34,8 +34,12 @@ pub enum ToolMessage {
     /// Control, from a conversation that was started again: report again what waits for a record.
     /// A record that was under way may not have reached the log.
     Report,
-    /// Own timer: policy or sandbox did not answer.
-    AnswerDue,
+    /// Own timer: policy, sandbox or another tool exec did not answer this question of its own; an
+    /// earlier one's is ignored.
+    AnswerDue {
+        /// The number of the question.
+        question: u64,
+    },
 }
 
 /// The answer to a question about a call.

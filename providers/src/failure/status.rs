@@ -8,7 +8,7 @@ use crate::{
 };
 use reqwest::{Response, StatusCode, header::LOCATION};
 use std::time::{Duration, SystemTime};
-use tokio::time::timeout;
+use troupe_timer::within;
 use troupe_types::ErrorClass;
 
 /// Body read of a refusal, in bytes, and the time for it.
@@ -104,7 +104,7 @@ async fn said(mut body: Body) -> ServerError {
         }
         Ok(())
     };
-    match timeout(BODY_LIMIT, reading).await {
+    match within(BODY_LIMIT, reading).await {
         Ok(Err(error)) => {
             ServerError { message: format!("no words: {error}"), ..ServerError::default() }
         }

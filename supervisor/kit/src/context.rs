@@ -2,6 +2,7 @@
 
 use crate::{Exit, Life, Mailbox, Reply, ThreadLife};
 use std::{future::Future, pin::Pin, time::Duration};
+use troupe_timer::Deadline;
 
 pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -81,10 +82,20 @@ impl<M: Send + 'static> Context<M> {
         self.effects.push(Effect::Thread(name, Box::new(body)));
     }
 
-    /// Sends a message to the role itself after a while; forgotten if the role ends before.
+    /// Sends a message to the role itself after a while by the clock; forgotten if the role ends
+    /// before.
     pub fn after(&mut self, wait: Duration, message: M) {
         self.task(move |life| async move {
             tokio::time::sleep(wait).await;
+            let _refused = life.tell(message);
+        });
+    }
+
+    /// Sends a message to the role itself once this process had so much time to work: a deadline for
+    /// somebody else's answer. Time in which the process stood still does not count.
+    pub fn deadline(&mut self, limit: Duration, message: M) {
+        self.task(move |life| async move {
+            Deadline::after(limit).passed().await;
             let _refused = life.tell(message);
         });
     }

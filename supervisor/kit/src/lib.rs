@@ -41,6 +41,7 @@ pub use ring::{Next, Ring, RingReader};
 pub use role::{Role, StartError};
 pub use root::Root;
 pub use supervisor::{Supervisor, SupervisorMessage};
+pub use troupe_timer::{Countdown, Deadline, TimedOut, within};
 pub use view::{LaneView, NodeView};
 
 use std::{

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Semaphore;
+use troupe_timer::within;
 
 /// What every mailbox of one company shares.
 #[derive(Clone, Default)]
@@ -168,7 +169,7 @@ impl<M: Send + 'static> Mailbox<M> {
         let call = Some(Arc::clone(&crashed));
         let envelope = Envelope { call, ..Self::envelope(message(reply)) };
         self.push(Lane::Control, envelope).map_err(|Refused| CallError::Closed)?;
-        match tokio::time::timeout(deadline, answer).await {
+        match within(deadline, answer).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(_)) if self.phase() == Phase::Closed => Err(CallError::Closed),
             Ok(Err(_)) if crashed.load(Ordering::Acquire) => Err(CallError::Crashed),

@@ -149,7 +149,7 @@ impl Supervisor {
                 // The child's own notice, if it is still queued, stands before this one.
                 cx.send(&myself, SupervisorMessage::Gone { name, launch, exit });
             } else if entry.state == State::Stopping {
-                cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
+                cx.deadline(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
             }
         }
     }
@@ -182,7 +182,7 @@ impl Supervisor {
         };
         if entry.state == State::Live {
             let (name, launch) = (name.clone(), entry.launch);
-            cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
+            cx.deadline(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
         }
         drop(table);
         cx.run(move || {
@@ -271,7 +271,7 @@ impl Supervisor {
             if let Some(entry) = table.children.get(&name) {
                 let launch = table.launches + 1; // The one below.
                 let name = name.clone();
-                cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
+                cx.deadline(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
             }
         }
         cx.run(move || {
@@ -367,7 +367,7 @@ impl Supervisor {
             if entry.state == State::Live {
                 let (name, launch) = (Box::<str>::from(name), entry.launch);
                 names.push(name.clone());
-                cx.after(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
+                cx.deadline(entry.spec.grace, SupervisorMessage::GraceDue { name, launch });
             }
         }
         drop(table);

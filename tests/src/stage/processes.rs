@@ -72,6 +72,14 @@ pub(crate) fn signal<T: AsRef<std::ffi::OsStr>>(name: &str, ids: impl IntoIterat
     assert!(shell.is_ok_and(|status| status.success()), "cannot run `sh` to send a signal");
 }
 
+/// Whether a process is stopped by a signal, or gone.
+pub(crate) fn is_stopped(id: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    state.is_none_or(|state| matches!(state, 'T' | 'Z' | 'X'))
+}
+
 fn holds(bytes: &[u8], part: &[u8]) -> bool {
     !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
 }

@@ -334,6 +334,39 @@ impl Running {
         processes::signal(signal.name(), [format!("-{}", self.id())]);
     }
 
+    /// Stops the process for so long, and lets it go on. It is stopped when `meanwhile` is called.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub fn stand_still(&self, time: Duration, meanwhile: impl FnOnce()) {
+        self.stop_for(time, &[self.id()], meanwhile);
+    }
+
+    /// Stops the process and everything below it, as a machine that sleeps does.
+    ///
+    /// # Panics
+    /// If it does not stop.
+    pub fn stand_still_with_tree(&self, time: Duration, meanwhile: impl FnOnce()) {
+        let below = self.descendants().into_iter().map(|process| process.id);
+        let all: Vec<u32> = [self.id()].into_iter().chain(below).collect();
+        self.stop_for(time, &all, meanwhile);
+    }
+
+    fn stop_for(&self, time: Duration, all: &[u32], meanwhile: impl FnOnce()) {
+        let names = || all.iter().map(u32::to_string);
+        processes::signal("STOP", names());
+        let stopped =
+            poll(DEADLINE, || all.iter().all(|id| processes::is_stopped(*id)).then_some(()));
+        stopped.expect("the process stops");
+        meanwhile();
+        // The passing of time is what is tested: there is no other event to wait for.
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            std::thread::park_timeout(left);
+        }
+        processes::signal("CONT", names());
+    }
+
     /// Kills the process and everything below it, at once, as a container's end does.
     pub fn kill_tree(&mut self) {
         // Stopped, it cannot start another one meanwhile.

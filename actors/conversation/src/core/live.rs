@@ -2,8 +2,10 @@
 
 use super::append::After;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+use troupe_kit::Countdown;
 use troupe_messages::{Gathered, StorageFault};
-use troupe_types::{CallId, LogFlaw, RequestId};
+use troupe_types::{CallId, LogFlaw, RequestId, TurnId};
 
 /// Holds what a replay found and no record tells yet.
 #[derive(Default)]
@@ -43,10 +45,10 @@ pub(crate) struct Live {
     pub(crate) reconciled: bool,
     /// An unfinished turn of an earlier process waits for an operation.
     pub(crate) held: bool,
-    /// The turn whose time of work is reported.
-    pub(crate) watched: Option<troupe_types::TurnId>,
-    /// Milliseconds of work on the turn that no record tells yet.
-    pub(crate) worked: u64,
+    /// The turn whose deadline is counted down.
+    pub(crate) watched: Option<(TurnId, Countdown)>,
+    /// Work on that turn that no record tells yet.
+    pub(crate) worked: Duration,
     /// The log cannot be written: the state is ahead of it.
     pub(crate) storage: Option<StorageFault>,
     /// The incarnation ends: nothing more is decided.

@@ -26,7 +26,7 @@ pub(crate) use live::{Found, Live};
 pub use unfinished::Work;
 
 use state::State;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use troupe_kit::Exit;
 use troupe_messages::{
     Appended, Cut, Durability, Gathered, ReplayError, ReplayLine, StorageFault, StreamFact,
@@ -83,8 +83,8 @@ pub(crate) enum Input<'a> {
     ToolGone(CallId, &'a Exit),
     /// Everything that stood in the mailbox when this incarnation began has been seen.
     MarkerCame,
-    /// The turn was worked on for so many milliseconds more.
-    Worked(TurnId, u64),
+    /// A tick of the turn's deadline is over; it took so long.
+    Tick(TurnId, Duration),
     /// The context was read again.
     ContextRead(&'a Result<Vec<ReplayLine>, ReplayError>),
     /// What the session's directory says to the model.
@@ -117,7 +117,7 @@ pub(crate) enum Effect {
     /// Send [`Input::MarkerCame`] behind everything that waits.
     Mark,
     /// Report the time that the turn was worked on, after at most so many milliseconds.
-    Watch(TurnId, u64),
+    Watch(TurnId, Duration),
     /// Read the lines at these offsets.
     ReadContext(Vec<u64>),
     /// Read what the session's directory says to the model.
@@ -188,7 +188,7 @@ impl Machine {
             Input::Tool(call, fact) => self.on_tool(call, fact, out),
             Input::ToolGone(call, exit) => self.on_tool_gone(call, exit, out),
             Input::MarkerCame => self.on_marker(),
-            Input::Worked(turn, ms) => self.on_worked(turn, ms, out),
+            Input::Tick(turn, took) => self.on_tick(turn, took, out),
             Input::ContextRead(lines) => self.on_context_read(lines, out),
             Input::Gathered(gathered) => self.on_gathered(gathered),
             Input::SetAside(what) => self.on_set_aside(what, out),

@@ -32,7 +32,10 @@ impl Role for Tool {
         match self.args.item.tool.as_str() {
             "read" => self.finish(Outcome::Completed, cx),
             // Later than what was started after it.
-            "read_slow" => cx.after(Duration::from_millis(5), ToolMessage::AnswerDue),
+            "read_slow" => {
+                let due = ToolMessage::AnswerDue { question: 0 };
+                cx.after(Duration::from_millis(5), due);
+            }
             "ask" => {
                 let ask = ApprovalAsk {
                     rule: Vec::new(),
@@ -69,7 +72,7 @@ impl Role for Tool {
                     _ => self.finish(Outcome::Completed, cx),
                 }
             }
-            ToolMessage::AnswerDue => self.finish(Outcome::Completed, cx),
+            ToolMessage::AnswerDue { .. } => self.finish(Outcome::Completed, cx),
             ToolMessage::Cancel => self.finish(Outcome::Cancelled, cx),
             _ => {}
         }

@@ -69,7 +69,7 @@ pub(crate) struct World {
     incarnation: u64,
     to_gather: bool,
     to_read: Option<Vec<u64>>,
-    watched: Option<(troupe_types::TurnId, u64)>,
+    watched: Option<(troupe_types::TurnId, Duration)>,
     pub(crate) requests: Vec<ModelRequest>,
     /// How often each call took effect.
     pub(crate) ran: HashMap<CallId, u32>,
@@ -275,7 +275,7 @@ impl World {
                 3 => self.kill_process(),
                 _ => {}
             },
-            29 => self.work(pick as u64 * 100),
+            29 => self.tick(100 + u32::try_from(pick).unwrap_or(0) * 50),
             30 => self.full |= pick.is_multiple_of(64),
             _ => self.look(),
         }
@@ -419,9 +419,11 @@ impl World {
         }
     }
 
-    fn work(&mut self, ms: u64) {
-        if let Some((turn, _)) = self.watched.take() {
-            self.step(|machine, out| machine.step(Input::Worked(turn, ms), out));
+    /// A tick is over, and took this much of its length.
+    fn tick(&mut self, hundredths: u32) {
+        if let Some((turn, tick)) = self.watched.take() {
+            let took = tick * hundredths / 100;
+            self.step(|machine, out| machine.step(Input::Tick(turn, took), out));
         }
     }
 
