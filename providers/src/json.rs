@@ -12,7 +12,12 @@ use std::{borrow::Cow, fmt};
 /// The text of a JSON string; `None` for anything else. Half a surrogate pair and broken UTF-8 become
 /// U+FFFD, because servers cut texts anywhere.
 pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    string(raw.get())
+}
+
+/// The same, of JSON that is known to be right.
+pub(crate) fn string(json: &str) -> Option<Cow<'_, str>> {
+    let inside = json.strip_prefix('"')?.strip_suffix('"')?;
     Some(match memchr(b'\\', inside.as_bytes()) {
         None => Cow::Borrowed(inside),
         Some(_) => Cow::Owned(unescaped(inside)),

@@ -19,6 +19,7 @@ mod failure;
 mod file;
 mod http;
 mod json;
+mod plain;
 mod proxy;
 mod reader;
 mod recorded;

@@ -65,13 +65,16 @@ impl Reader {
             };
         }
         if self.form == Form::Stream {
-            let before = std::mem::take(&mut self.document);
-            let room = MAX_START.saturating_sub(self.start.len()).min(piece.len());
-            self.start.extend_from_slice(&piece[..room]);
-            return self.decode(|parser, sink| {
-                parser.feed(&before, sink)?;
-                parser.feed(piece, sink)
-            });
+            if self.start.len() < MAX_START {
+                let room = (MAX_START - self.start.len()).min(piece.len());
+                self.start.extend_from_slice(&piece[..room]);
+            }
+            if !self.document.is_empty() {
+                // The white space before it; nothing of it is an event.
+                let before = std::mem::take(&mut self.document);
+                self.decode(|parser, sink| parser.feed(&before, sink))?;
+            }
+            return self.decode(|parser, sink| parser.feed(piece, sink));
         }
         if self.document.len() + piece.len() > MAX_EVENT {
             return Err(failure::too_large(&self.endpoint));

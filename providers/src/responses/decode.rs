@@ -82,7 +82,7 @@ impl Decoder {
         let kind = if event.kind.0.is_empty() { name } else { &event.kind.0 };
         match kind {
             "response.output_text.delta" | "response.refusal.delta" => {
-                self.say(event, json::text_or_empty(event.delta), out);
+                self.say(event, event.piece(), out);
             }
             "response.output_text.done"
             | "response.refusal.done"
@@ -99,7 +99,7 @@ impl Decoder {
                 }
             }
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                self.think(event, json::text_or_empty(event.delta), false, out);
+                self.think(event, event.piece(), false, out);
             }
             "response.reasoning_summary_text.done" | "response.reasoning_text.done" => {
                 self.think(event, json::text_or_empty(event.text), true, out);
@@ -185,7 +185,7 @@ impl Decoder {
 
     fn argue(&mut self, event: &Event<'_>, kind: Kind, whole: bool) {
         let text = match (whole, kind) {
-            (false, _) => json::text_or_empty(event.delta),
+            (false, _) => event.piece(),
             (true, Kind::Custom) => json::text_or_empty(event.input),
             (true, _) => json::text_or_raw(event.arguments),
         };

@@ -1,13 +1,16 @@
 //! One event of a Responses stream, as it is written.
 
 use super::slots::Named;
-use crate::json::{Count, Name};
+use crate::{
+    json::{self, Count, Name},
+    plain::{Plain, PlainValue},
+};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// The members of all events that matter; others are passed over unread.
 #[derive(Default)]
@@ -18,7 +21,8 @@ pub(super) struct Event<'a> {
     pub(super) item_id: Name<'a>,
     content_index: Count,
     summary_index: Count,
-    pub(super) delta: Option<&'a RawValue>,
+    /// A piece, as it is written.
+    delta: Option<&'a str>,
     /// The whole of what came in pieces.
     pub(super) text: Option<&'a RawValue>,
     pub(super) refusal: Option<&'a RawValue>,
@@ -32,11 +36,46 @@ pub(super) struct Event<'a> {
 impl<'a> Event<'a> {
     /// Reads an event.
     pub(super) fn read(json: &'a str) -> serde_json::Result<Self> {
+        if let Some(event) = Self::plain(json) {
+            return Ok(event);
+        }
         let mut event = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(json);
         Reading(&mut event).deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(event)
+    }
+
+    /// Reads an event that brings a piece: almost all do, and they are plain. `None` for any other.
+    fn plain(json: &'a str) -> Option<Self> {
+        let mut event = Self::default();
+        let mut members = Plain::open(json)?;
+        loop {
+            match Member::named(members.name()?) {
+                Member::Kind => event.kind = Name(members.value()?.simple()?.into()),
+                Member::ItemId => event.item_id = Name(members.value()?.simple()?.into()),
+                Member::SequenceNumber => event.sequence_number = count(members.value()?)?,
+                Member::OutputIndex => event.output_index = count(members.value()?)?,
+                Member::ContentIndex => event.content_index = count(members.value()?)?,
+                Member::SummaryIndex => event.summary_index = count(members.value()?)?,
+                Member::Delta => {
+                    let PlainValue::Text(piece, _) = members.value()? else { return None };
+                    event.delta = Some(piece);
+                }
+                Member::Other => {
+                    members.value()?;
+                }
+                _ => return None,
+            }
+            if !members.more()? {
+                return Some(event);
+            }
+        }
+    }
+
+    /// The piece that it brings; empty if there is none.
+    pub(super) fn piece(&self) -> Cow<'a, str> {
+        self.delta.and_then(json::string).unwrap_or_default()
     }
 
     /// The place of its item that it names.
@@ -56,6 +95,11 @@ impl<'a> Event<'a> {
             (None, content) => content.unwrap_or_default().saturating_mul(2),
         }
     }
+}
+
+fn count(value: PlainValue<'_>) -> Option<Count> {
+    let PlainValue::Number(number) = value else { return None };
+    Some(Count(Some(number)))
 }
 
 fn number(count: Count) -> Option<u32> {
@@ -91,7 +135,10 @@ impl<'de> Visitor<'de> for Reading<'_, 'de> {
                 Member::ItemId => event.item_id = members.next_value()?,
                 Member::ContentIndex => event.content_index = members.next_value()?,
                 Member::SummaryIndex => event.summary_index = members.next_value()?,
-                Member::Delta => event.delta = members.next_value()?,
+                Member::Delta => {
+                    let delta: Option<&RawValue> = members.next_value()?;
+                    event.delta = delta.map(RawValue::get);
+                }
                 Member::Text => event.text = members.next_value()?,
                 Member::Refusal => event.refusal = members.next_value()?,
                 Member::Arguments => event.arguments = members.next_value()?,
@@ -143,23 +190,29 @@ impl Visitor<'_> for MemberVisitor {
     }
 
     fn visit_str<E>(self, name: &str) -> Result<Member, E> {
+        Ok(Member::named(name))
+    }
+}
+
+impl Member {
+    fn named(name: &str) -> Self {
         // By length first: then one or two comparisons are enough.
-        Ok(match (name.len(), name) {
-            (4, "type") => Member::Kind,
-            (4, "text") => Member::Text,
-            (4, "part") => Member::Part,
-            (4, "item") => Member::Item,
-            (5, "delta") => Member::Delta,
-            (5, "input") => Member::Input,
-            (7, "item_id") => Member::ItemId,
-            (7, "refusal") => Member::Refusal,
-            (8, "response") => Member::Response,
-            (9, "arguments") => Member::Arguments,
-            (12, "output_index") => Member::OutputIndex,
-            (13, "content_index") => Member::ContentIndex,
-            (13, "summary_index") => Member::SummaryIndex,
-            (15, "sequence_number") => Member::SequenceNumber,
-            _ => Member::Other,
-        })
+        match (name.len(), name) {
+            (4, "type") => Self::Kind,
+            (4, "text") => Self::Text,
+            (4, "part") => Self::Part,
+            (4, "item") => Self::Item,
+            (5, "delta") => Self::Delta,
+            (5, "input") => Self::Input,
+            (7, "item_id") => Self::ItemId,
+            (7, "refusal") => Self::Refusal,
+            (8, "response") => Self::Response,
+            (9, "arguments") => Self::Arguments,
+            (12, "output_index") => Self::OutputIndex,
+            (13, "content_index") => Self::ContentIndex,
+            (13, "summary_index") => Self::SummaryIndex,
+            (15, "sequence_number") => Self::SequenceNumber,
+            _ => Self::Other,
+        }
     }
 }
