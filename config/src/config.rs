@@ -66,6 +66,10 @@ pub struct Config {
     pub model_providers: BTreeMap<String, ProviderTable>,
     /// Deadline of a turn in milliseconds.
     pub turn_timeout_ms: Option<u64>,
+    /// The most calls of one answer that run at once.
+    pub max_parallel_calls: Option<u32>,
+    /// Commands run side by side whatever they change.
+    pub parallel_commands: bool,
     /// The longest wait before a retry, in milliseconds.
     pub max_retry_wait_ms: Option<u64>,
     /// Tokens of one tool output.
@@ -222,6 +226,8 @@ impl Config {
             max_retry_wait_ms: self.max_retry_wait_ms,
             stream_retries,
             login_shell: self.allow_login_shell,
+            max_parallel_calls: self.max_parallel_calls,
+            parallel_commands: self.parallel_commands,
         })
     }
 

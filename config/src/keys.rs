@@ -332,6 +332,20 @@ pub(crate) const KEYS: &[Key] = &[
         "Deadline of a whole turn. Time in which nothing ran (stopped, asleep, waiting for a person) does not count.",
     ),
     key(
+        "max_parallel_calls",
+        Number { min: 1, max: 64 },
+        All,
+        "8",
+        "The most calls of one answer that run at once: reads, and commands that change nothing. With 1, they run one after another.",
+    ),
+    key(
+        "parallel_commands",
+        Flag,
+        User,
+        "false",
+        "Let commands of one answer run side by side whatever they change ([tools.md](tools.md) says what can go wrong then). Patches run alone all the same.",
+    ),
+    key(
         "max_retry_wait_ms",
         MS,
         All,

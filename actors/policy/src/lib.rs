@@ -33,7 +33,7 @@ use keep::{append, rule_text};
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use troupe_kit::{Context, Life, Role, StartError};
-use troupe_messages::{PolicyMessage, ToolMessage, Verdict};
+use troupe_messages::{Judged, PolicyMessage, ToolMessage, Verdict};
 use worker::Worker;
 
 /// How long the pipeline has for one question.
@@ -65,19 +65,19 @@ impl Role for Policy {
             },
             PolicyMessage::Keep { prefix, argv, cwd } => return self.keep(prefix, argv, cwd, cx),
         };
-        let verdict = self.worker.judge(&self.pipeline, &case, PATIENCE);
-        answer(message, verdict, cx);
+        let judged = self.worker.judge(&self.pipeline, &case, PATIENCE);
+        answer(message, judged, cx);
     }
 
     fn set_aside(&mut self, message: &PolicyMessage, cx: &mut Context<PolicyMessage>) {
         let why = "refused: the policy failed on this action twice".to_owned();
-        answer(message, Verdict::Deny(why), cx);
+        answer(message, Judged { verdict: Verdict::Deny(why), read_only: false }, cx);
     }
 }
 
-fn answer(message: &PolicyMessage, verdict: Verdict, cx: &mut Context<PolicyMessage>) {
+fn answer(message: &PolicyMessage, judged: Judged, cx: &mut Context<PolicyMessage>) {
     if let PolicyMessage::Judge { tool, .. } = message {
-        cx.send(tool, ToolMessage::Judged(verdict));
+        cx.send(tool, ToolMessage::Judged(judged));
     }
 }
 

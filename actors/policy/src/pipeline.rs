@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use troupe_config::read_settings;
-use troupe_messages::{Question, Verdict};
+use troupe_messages::{Judged, Question, Verdict};
 use troupe_shell::{Class, Judgement, Part, Unread};
 use troupe_types::{ApprovalPolicy, SandboxSettings};
 
@@ -53,6 +53,15 @@ pub struct Report {
     pub parsed: bool,
     /// Its parts.
     pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// What whoever asked is told. What cannot be parsed may do more than its parts say.
+    #[must_use]
+    pub fn judged(self) -> Judged {
+        let read_only = self.parsed && self.class == Some(Class::ReadOnly);
+        Judged { verdict: self.verdict, read_only }
+    }
 }
 
 /// What is known about a case while it is judged.

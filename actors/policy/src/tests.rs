@@ -46,6 +46,38 @@ fn say(verdict: &Verdict) -> &'static str {
     }
 }
 
+#[test]
+fn only_a_command_that_is_known_to_change_nothing_is_read_only() {
+    let read_only = |question| {
+        let case = case(question, ApprovalPolicy::Never, SandboxMode::WorkspaceWrite);
+        Pipeline::default().judge(&case).judged().read_only
+    };
+    for script in
+        ["sleep 1", "ls | head -3", "cat a; git status && git log", "for i in 1 2; do wc a; done"]
+    {
+        assert!(read_only(command(script)), "{script}");
+    }
+    for script in [
+        "touch a",
+        "cat a > b",
+        "ls; make",
+        "git commit -m x",
+        "unknown-program",
+        "cat $(",
+        "eval \"$x\"",
+    ] {
+        assert!(!read_only(command(script)), "{script}");
+    }
+    let input = Question::Input {
+        command: "bash".to_owned(),
+        cwd: "/".into(),
+        outside: false,
+        input: "\n".to_owned(),
+    };
+    assert!(!read_only(input));
+    assert!(!read_only(Question::Patch { paths: vec!["/a".into()] }));
+}
+
 fn judged(pipeline: &Pipeline, script: &str, approval: ApprovalPolicy) -> &'static str {
     say(&pipeline.judge(&case(command(script), approval, SandboxMode::WorkspaceWrite)).verdict)
 }
@@ -341,13 +373,13 @@ fn a_stage_that_hangs_is_a_no() {
     let pipeline = Arc::new(Pipeline { hook: Some(hook), ..Pipeline::default() });
     let case = case(command("ls"), ApprovalPolicy::Never, SandboxMode::ReadOnly);
     let mut worker = crate::worker::Worker::default();
-    let verdict = worker.judge(&pipeline, &case, std::time::Duration::from_millis(20));
+    let verdict = worker.judge(&pipeline, &case, std::time::Duration::from_millis(20)).verdict;
     assert!(matches!(&verdict, Verdict::Deny(why) if why.contains("too long")), "{verdict:?}");
     // The next one is not kept waiting by it.
     let free = Arc::new(Pipeline::default());
     let patience = std::time::Duration::from_secs(20);
-    assert_eq!(worker.judge(&free, &case, patience), Verdict::Allow);
-    assert_eq!(worker.judge(&free, &case, patience), Verdict::Allow);
+    assert_eq!(worker.judge(&free, &case, patience).verdict, Verdict::Allow);
+    assert_eq!(worker.judge(&free, &case, patience).verdict, Verdict::Allow);
     drop(hold);
 }
 

@@ -12,12 +12,12 @@ use std::{
     },
     time::Duration,
 };
-use troupe_messages::Verdict;
+use troupe_messages::{Judged, Verdict};
 
 struct Job {
     pipeline: Arc<Pipeline>,
     case: Case,
-    answer: SyncSender<Verdict>,
+    answer: SyncSender<Judged>,
 }
 
 /// Hands cases to the thread.
@@ -33,14 +33,17 @@ impl Worker {
         pipeline: &Arc<Pipeline>,
         case: &Case,
         patience: Duration,
-    ) -> Verdict {
-        let refused = |why: &str| Verdict::Deny(format!("refused: {why}, which counts as a no"));
+    ) -> Judged {
+        let refused = |why: &str| {
+            let verdict = Verdict::Deny(format!("refused: {why}, which counts as a no"));
+            Judged { verdict, read_only: false }
+        };
         let answered = match self.hand_over(pipeline, case) {
             Ok(answered) => answered,
             Err(error) => return refused(&format!("the policy could not start ({error})")),
         };
         match answered.recv_timeout(patience) {
-            Ok(verdict) => verdict,
+            Ok(judged) => judged,
             Err(RecvTimeoutError::Timeout) => {
                 // Whatever it is busy with, the next case is another thread's.
                 self.jobs = None;
@@ -57,7 +60,7 @@ impl Worker {
         &mut self,
         pipeline: &Arc<Pipeline>,
         case: &Case,
-    ) -> std::io::Result<Receiver<Verdict>> {
+    ) -> std::io::Result<Receiver<Judged>> {
         let (answer, answered) = sync_channel(1);
         let mut job = Job { pipeline: Arc::clone(pipeline), case: case.clone(), answer };
         if let Some(jobs) = &self.jobs {
@@ -81,6 +84,6 @@ impl Worker {
 fn work(waiting: &Receiver<Job>) {
     for Job { pipeline, case, answer } in waiting {
         // Nobody waits any more: it took too long.
-        let _late = answer.send(pipeline.judge(&case).verdict);
+        let _late = answer.send(pipeline.judge(&case).judged());
     }
 }

@@ -20,8 +20,8 @@ impl Role for Asker {
     }
 
     fn handle(&mut self, message: &ToolMessage, cx: &mut Context<ToolMessage>) {
-        let ToolMessage::Judged(verdict) = message else { panic!("{message:?}") };
-        let (out, verdict) = (self.0.clone(), verdict.clone());
+        let ToolMessage::Judged(judged) = message else { panic!("{message:?}") };
+        let (out, verdict) = (self.0.clone(), judged.verdict.clone());
         cx.run(move || out.try_send(verdict).unwrap());
     }
 }

@@ -32,14 +32,14 @@ use tokio::{
 };
 use troupe_kit::{Context, Life, Mailbox, Ring, Role, StartError};
 use troupe_messages::{
-    BackgroundProcess, ConversationMessage, Interact, Interaction, LaunchAnswer, LaunchOrder,
-    LaunchRefusal, PolicyMessage, ProcessNews, Question, SandboxMessage, ToolFact, ToolMessage,
-    Verdict,
+    BackgroundProcess, ConversationMessage, Interact, Interaction, Judged, LaunchAnswer,
+    LaunchOrder, LaunchRefusal, PolicyMessage, ProcessNews, Question, SandboxMessage, ToolFact,
+    ToolMessage, Verdict,
 };
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, CommandEnd, Decision, ErrorClass,
-    HostDecided, Outcome, Progress, RefusedHost, SandboxMode, SandboxSettings, SessionId,
-    SessionSettings,
+    Access, ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, CommandEnd, Decision,
+    ErrorClass, HostDecided, Outcome, Progress, RefusedHost, SandboxMode, SandboxSettings,
+    SessionId, SessionSettings,
 };
 
 /// How long policy has; silence is a no.
@@ -93,7 +93,7 @@ enum State {
     Deciding,
     /// A person decides.
     Asking(Box<ApprovalAsk>),
-    /// The record of the start is under way.
+    /// It waits for the record of its start: for the calls before it, and for the log.
     Recording {
         /// Without the sandbox.
         outside: bool,
@@ -120,6 +120,8 @@ pub struct ToolExec {
     began: Instant,
     /// Without the sandbox.
     outside: bool,
+    /// What the call may change.
+    access: Access,
     cancelled: Arc<AtomicBool>,
     cancel: watch::Sender<bool>,
     /// Where the task that holds a process is asked.
@@ -136,6 +138,7 @@ impl Role for ToolExec {
         let prepared = prepare::prepare(&args).await;
         Ok(Self {
             args,
+            access: prepared.access(false),
             prepared,
             state: State::Begun,
             questions: 0,
@@ -172,7 +175,7 @@ impl Role for ToolExec {
 
     fn handle(&mut self, message: &ToolMessage, cx: &mut Context<ToolMessage>) {
         match message {
-            ToolMessage::Judged(verdict) => self.on_judged(verdict, cx),
+            ToolMessage::Judged(judged) => self.on_judged(judged, cx),
             ToolMessage::Answered(answered) => self.on_answered(&answered.decision, cx),
             ToolMessage::StartRecorded => self.on_start_recorded(cx),
             ToolMessage::Launched(answer) => self.on_launched(answer, cx),
@@ -225,18 +228,19 @@ impl ToolExec {
         cx.deadline(wait, ToolMessage::AnswerDue { question: self.questions });
     }
 
-    fn on_judged(&mut self, verdict: &Verdict, cx: &mut Cx) {
+    fn on_judged(&mut self, judged: &Judged, cx: &mut Cx) {
         if !matches!(self.state, State::Deciding) {
             return;
         }
         self.due = None;
-        match verdict {
+        self.access = self.prepared.access(judged.read_only);
+        match &judged.verdict {
             Verdict::Allow => self.record(false, cx),
             Verdict::AllowOutside => self.record(true, cx),
             // A person takes what time it takes.
             Verdict::Ask(ask) => {
                 self.state = State::Asking(Box::new(ask.clone()));
-                self.tell(ToolFact::Asked(ask.clone()), cx);
+                self.tell(ToolFact::Asked { ask: ask.clone(), access: self.access }, cx);
             }
             Verdict::Deny(reason) => {
                 let finished = self.failed(ErrorClass::Denied, reason.clone());
@@ -284,16 +288,21 @@ impl ToolExec {
     /// Has the start written down; nothing runs before it is.
     fn record(&mut self, outside: bool, cx: &mut Cx) {
         self.state = State::Recording { outside };
-        self.tell(ToolFact::Starting(self.prepared.detail(outside)), cx);
+        self.tell(self.starting(outside), cx);
+    }
+
+    fn starting(&self, outside: bool) -> ToolFact {
+        ToolFact::Starting { detail: self.prepared.detail(outside), access: self.access }
     }
 
     /// Says again what a record is awaited for.
     fn report(&self, cx: &mut Cx) {
         match &self.state {
-            State::Asking(ask) => self.tell(ToolFact::Asked(ask.as_ref().clone()), cx),
-            State::Recording { outside } => {
-                self.tell(ToolFact::Starting(self.prepared.detail(*outside)), cx);
+            State::Asking(ask) => {
+                let (ask, access) = (ask.as_ref().clone(), self.access);
+                self.tell(ToolFact::Asked { ask, access }, cx);
             }
+            State::Recording { outside } => self.tell(self.starting(*outside), cx),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use crate::{
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use tokio::task::spawn_blocking;
 use troupe_messages::{BackgroundProcess, Question};
-use troupe_types::{CallDetail, ErrorClass, PlanUpdated, SessionSettings, start_of};
+use troupe_types::{Access, CallDetail, ErrorClass, PlanUpdated, SessionSettings, start_of};
 
 /// A call that is ready.
 #[derive(Debug, Clone)]
@@ -211,6 +211,20 @@ impl Prepared {
     /// Whether a yes of the user's takes it out of the sandbox.
     pub(crate) fn leaves_sandbox(&self) -> bool {
         matches!(self, Self::Shell(shell) if shell.escalate.is_some())
+    }
+
+    /// What it may change, where policy says whether its command changes anything.
+    pub(crate) fn access(&self, read_only: bool) -> Access {
+        match self {
+            Self::Shell(_) if read_only => Access::Read,
+            Self::Shell(_) => Access::Command,
+            Self::Look(_) => Access::Read,
+            Self::Refused(..)
+            | Self::Unable(..)
+            | Self::Plan(_)
+            | Self::Patch(_)
+            | Self::Interact(_) => Access::Exclusive,
+        }
     }
 
     /// What it does, for front ends.

@@ -12,7 +12,7 @@ use std::{
 };
 use tokio::sync::{mpsc, watch};
 use troupe_types::{
-    AssistantItem, CallDetail, CallFinished, CallId, CallResult, CallStarted, CommandEnd,
+    Access, AssistantItem, CallDetail, CallFinished, CallId, CallResult, CallStarted, CommandEnd,
     CommandResult, Content, Event, Failure, Item, ItemCompleted, Kept, Line, Op, OpId, Outcome,
     Printed, Record, RefusedHost, RequestId, RequestStarted, SessionId, TurnFinished, TurnId,
     TurnStarted, Usage,
@@ -198,7 +198,7 @@ async fn a_lost_call_stays_what_it_was() {
         cwd: "/".into(),
         outside: false,
     };
-    stage.tell(Record::CallStarted(CallStarted { call, detail }));
+    stage.tell(Record::CallStarted(CallStarted { call, detail, access: Access::Exclusive }));
     stage.tell(Record::CallFinished(CallFinished {
         call,
         outcome: Outcome::Lost,

@@ -4,7 +4,7 @@ use crate::{Appended, ReplayError, ReplayLine, StorageFault};
 use std::time::Duration;
 use troupe_kit::{Exit, Reply};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, HostDecided, Item,
+    Access, ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, HostDecided, Item,
     PlanUpdated, ProcessEnded, RequestId, RetryCause, Submission, TurnId, Usage,
 };
 
@@ -146,9 +146,20 @@ pub enum StreamFact {
 #[derive(Debug)]
 pub enum ToolFact {
     /// A person has to decide.
-    Asked(ApprovalAsk),
-    /// It is about to take effect, and waits for the record.
-    Starting(CallDetail),
+    Asked {
+        /// What is asked.
+        ask: ApprovalAsk,
+        /// What the call may change.
+        access: Access,
+    },
+    /// It is ready to take effect, and waits for the record: that is written when what runs beside
+    /// it allows it.
+    Starting {
+        /// What it does.
+        detail: CallDetail,
+        /// What it may change.
+        access: Access,
+    },
     /// The model changed its plan.
     Planned(PlanUpdated),
     /// It has ended.

@@ -17,7 +17,7 @@ mod tool;
 pub use conversation::{ConversationMessage, Gathered, StreamFact, ToolFact};
 pub use egress::{EgressMessage, Way, WayParts};
 pub use orders::{Crew, Cut, Opener, StreamOrder, ToolOrder};
-pub use policy::{PolicyMessage, Question, Verdict};
+pub use policy::{Judged, PolicyMessage, Question, Verdict};
 pub use recorder::{
     Appended, Durability, FaultKind, Notify, RecorderMessage, Replay, ReplayError, ReplayLine,
     StorageFault,

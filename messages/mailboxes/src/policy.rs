@@ -70,7 +70,16 @@ pub enum Question {
     Harmless,
 }
 
-/// What policy says.
+/// What policy says to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Whether it may be done.
+    pub verdict: Verdict,
+    /// It is a command that changes nothing.
+    pub read_only: bool,
+}
+
+/// Whether something may be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Do it, inside the sandbox.

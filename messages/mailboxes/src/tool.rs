@@ -1,6 +1,6 @@
 //! What a tool exec is told.
 
-use crate::{LaunchAnswer, Verdict};
+use crate::{Judged, LaunchAnswer};
 use std::{path::PathBuf, time::Duration};
 use troupe_kit::Mailbox;
 use troupe_types::{CallFinished, CommandResult, Decision, HostDecided, ProcessEnded};
@@ -9,7 +9,7 @@ use troupe_types::{CallFinished, CommandResult, Decision, HostDecided, ProcessEn
 #[derive(Debug)]
 pub enum ToolMessage {
     /// Control, from policy: the answer to its question.
-    Judged(Verdict),
+    Judged(Judged),
     /// Control, from the conversation: what the person decided.
     Answered(Answered),
     /// Control, from the writer: the call's start is in the log. A second one runs nothing.

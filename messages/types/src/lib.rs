@@ -33,7 +33,7 @@ pub use item::{
     OpaqueItem, OutputItem, ReasoningItem, Role, SummaryItem, UserItem, Wire, says_something,
 };
 pub use line::{FORMAT, Line, LineError, LineHead, is_blank_line, later_version, line_digest};
-pub use model::{ModelEvent, ModelRequest, ToolKind, ToolSpec, Traits};
+pub use model::{Access, ModelEvent, ModelRequest, ToolKind, ToolSpec, Traits};
 pub use op::{Op, Submission};
 pub use outcome::{ErrorClass, Failure, Outcome};
 pub use record::{

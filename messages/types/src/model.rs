@@ -20,14 +20,37 @@ pub enum ToolKind {
     },
 }
 
-/// What a tool promises; decides what may run beside it.
+/// What a tool promises of each of its calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Traits {
-    /// Changes nothing: may run beside other read-only calls.
+    /// Changes nothing.
     ReadOnly,
-    /// May change something: runs alone, in order.
+    /// Runs a command: what it may change is known once the call has been looked at.
+    Command,
+    /// May change something.
     Effects,
+}
+
+/// What a call may change, which decides what runs beside it. The order is from less to more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Nothing: it runs beside others that change nothing.
+    Read,
+    /// Whatever its command changes: it runs alone, unless the user lets commands run side by side.
+    Command,
+    /// Files, by a patch, or something that cannot be told: it runs alone.
+    #[default]
+    Exclusive,
+}
+
+impl Access {
+    /// The default, which records leave out.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(crate) fn is_exclusive(&self) -> bool {
+        *self == Self::Exclusive
+    }
 }
 
 /// A tool as the model is told about it.

@@ -1,9 +1,9 @@
 //! Records: what the lines of a session's log say. They are also its durable events.
 
 use crate::{
-    ApprovalAsk, CallId, CallItem, CallResult, Content, Decision, Failure, Item, LineError, OpId,
-    Outcome, RequestId, SessionId, SessionSettings, Submission, TurnId, Usage, item::is_false,
-    line_digest,
+    Access, ApprovalAsk, CallId, CallItem, CallResult, Content, Decision, Failure, Item, LineError,
+    OpId, Outcome, RequestId, SessionId, SessionSettings, Submission, TurnId, Usage,
+    item::is_false, line_digest,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -330,6 +330,9 @@ pub struct CallStarted {
     pub call: CallId,
     /// What it does.
     pub detail: CallDetail,
+    /// What it may change. Logs of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Access::is_exclusive")]
+    pub access: Access,
 }
 
 /// Body of [`Record::CallFinished`].

@@ -146,6 +146,10 @@ pub struct SessionSettings {
     pub max_retry_wait_ms: Option<u64>,
     /// Use a login shell (slow: it reads start-up files at every step).
     pub login_shell: bool,
+    /// The most calls of one answer that run at once; see [`SessionSettings::parallel_calls`].
+    pub max_parallel_calls: Option<u32>,
+    /// Commands run side by side whatever they change.
+    pub parallel_commands: bool,
 }
 
 impl SessionSettings {
@@ -154,5 +158,12 @@ impl SessionSettings {
     #[must_use]
     pub fn max_retry_wait(&self) -> Duration {
         self.max_retry_wait_ms.map_or(Duration::from_secs(300), Duration::from_millis)
+    }
+
+    /// The most calls of one answer that run at once: eight unless set, at least one.
+    #[must_use]
+    pub fn parallel_calls(&self) -> usize {
+        let most = self.max_parallel_calls.unwrap_or(8).max(1);
+        usize::try_from(most).unwrap_or(usize::MAX)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use troupe_conversation::Fold;
 use troupe_recorder::LogPath;
 use troupe_types::{
-    AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem, CallRequested,
+    Access, AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem, CallRequested,
     CallResult, CallStarted, CommandEnd, CommandResult, Compacted, Content, Item, ItemAdded,
     ItemCompleted, Line, Op, OpAccepted, Outcome, Printed, Record, RequestFinished, RequestId,
     RequestOutcome, RequestStarted, SessionCreated, SessionId, SessionOpened, SessionSettings,
@@ -136,7 +136,7 @@ impl Log {
         let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command];
         let cwd = self.settings.cwd.clone();
         let detail = CallDetail::Command { argv, cwd, outside: false };
-        self.write(CallStarted { call, detail: detail.clone() })?;
+        self.write(CallStarted { call, detail: detail.clone(), access: Access::Command })?;
         let line = format!("    let report_{number} = Report::read(&input)?; // and so on\n");
         self.write(CallFinished {
             call,

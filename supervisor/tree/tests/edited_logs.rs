@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use troupe_conversation::Fold;
 use troupe_recorder::{LogPath, LogReader, parse_line};
 use troupe_types::{
-    AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem, CallRequested,
+    Access, AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem, CallRequested,
     CallResult, CallStarted, Channel, Content, Item, ItemAdded, ItemCompleted, Line, Op,
     OpAccepted, Outcome, Record, RequestFinished, RequestId, RequestOutcome, RequestStarted,
     SessionCreated, SessionId, Submission, TextPart, TurnFinished, TurnId, TurnStarted, UserItem,
@@ -71,7 +71,7 @@ impl Writer {
     fn start(&mut self, call: CallId) {
         let argv = vec!["sh".to_owned(), call.to_string()];
         let detail = CallDetail::Command { argv, cwd: "/".into(), outside: false };
-        self.write(CallStarted { call, detail });
+        self.write(CallStarted { call, detail, access: Access::Exclusive });
     }
 
     fn finish(&mut self, call: CallId) {

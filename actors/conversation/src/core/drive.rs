@@ -4,18 +4,18 @@
 //! be done before something else reports, there is no step.
 
 use super::{
-    Effect, Effects, Machine, StreamPlan, ToolPlan,
+    Effect, Effects, Machine, StreamPlan,
     append::After,
-    context::{Entry, Place, assemble, find_call},
+    context::{Entry, Place, assemble},
     silence::{self, AfterAnswer},
-    state::{Call, Stop},
+    state::Stop,
 };
 use crate::prompt;
 use std::{sync::Arc, time::Duration};
 use troupe_messages::{Cut, Durability, Gathered, ReplayError, ReplayLine};
 use troupe_types::{
     Content, ContextItem, ContextKind, ErrorClass, Failure, Item, ItemAdded, Level, ModelRequest,
-    Notice, Op, OpId, Outcome, RequestId, RequestOutcome, RequestStarted, Role, ToolSpec, Traits,
+    Notice, Op, OpId, Outcome, RequestId, RequestOutcome, RequestStarted, Role, ToolSpec,
     TurnFinished, TurnId, TurnStarted, UserItem,
 };
 
@@ -230,66 +230,6 @@ impl Machine {
         out.push(Effect::StartStream(Box::new(StreamPlan { request, after_cut, retries })));
     }
 
-    /// Starts the calls that may run now, or closes them if the turn has to stop.
-    fn schedule(&mut self, stop: Option<Stop>, out: &mut Effects) -> bool {
-        if !self.live.settled {
-            return false;
-        }
-        let mut earlier_effects = false;
-        let mut earlier = false;
-        let mut start = Vec::new();
-        let mut close = Vec::new();
-        for call in self.state.core.open_calls() {
-            let read_only = self.is_read_only(&call.tool);
-            let may_run = if read_only { !earlier_effects } else { !earlier };
-            if !self.live.tools.contains(&call.call) {
-                match stop {
-                    Some(stop) if !call.started => close.push((call.call, stop)),
-                    None if may_run && call.seq < self.live.written => start.push(call.clone()),
-                    _ => {}
-                }
-            }
-            earlier = true;
-            earlier_effects |= !read_only;
-        }
-        let closed = !close.is_empty();
-        for (call, stop) in close {
-            let outcome = match stop {
-                Stop::Cancelled => Outcome::Cancelled,
-                Stop::TimedOut => Outcome::TimedOut,
-            };
-            self.finish_call(call, outcome, out);
-        }
-        for call in start {
-            self.start_tool(&call, out);
-        }
-        closed
-    }
-
-    fn is_read_only(&self, tool: &str) -> bool {
-        self.setup.tools.iter().any(|spec| spec.name == tool && spec.traits == Traits::ReadOnly)
-    }
-
-    fn start_tool(&mut self, call: &Call, out: &mut Effects) {
-        let Some(item) = find_call(&self.state.context, call.call).cloned() else {
-            // Its line is not at hand: after a resume the context is read first.
-            if self.context_at_hand(out) {
-                let why = "the call's record cannot be read".to_owned();
-                self.finish_call(call.call, Outcome::failed(ErrorClass::Storage, why), out);
-            }
-            return;
-        };
-        *self.live.attempts.entry(call.call).or_default() += 1;
-        self.live.tools.insert(call.call);
-        out.push(Effect::StartTool(Box::new(ToolPlan {
-            call: item,
-            approved: self.state.core.approved.iter().cloned().collect(),
-            process: call.seq,
-            background: self.background_processes(),
-            answer: call.answer.clone(),
-        })));
-    }
-
     fn finish_interrupted(&mut self, outcome: Outcome, out: &mut Effects) -> bool {
         let item = Item::Context(ContextItem {
             kind: ContextKind::Interrupted,
@@ -316,6 +256,7 @@ impl Machine {
             uncounted: self.state.core.uncounted,
         };
         self.live.attempts.clear();
+        self.live.looked.clear();
         self.append_with(record.into(), Durability::Synced, None, Some(After::Idle), out);
     }
 
@@ -333,10 +274,11 @@ impl Machine {
         self.live.tools.shrink_to_fit();
         self.live.waiting.shrink_to_fit();
         self.live.attempts.shrink_to_fit();
+        self.live.looked.shrink_to_fit();
     }
 
     /// Returns true if every item of the context is in memory; otherwise has them read.
-    fn context_at_hand(&mut self, out: &mut Effects) -> bool {
+    pub(crate) fn context_at_hand(&mut self, out: &mut Effects) -> bool {
         let missing = |entry: &&Entry| entry.items.is_none();
         let offsets: Vec<u64> = self
             .state

@@ -1,13 +1,13 @@
 //! Facts: what streams and tool execs report. A fact is stale when its request or call is no longer
 //! open; stale facts are dropped.
 
-use super::{Effect, Effects, Machine, append::After, context::cut_text};
+use super::{Effect, Effects, Machine, append::After, context::cut_text, live::Looked};
 use troupe_kit::Exit;
-use troupe_messages::{Durability, StreamFact, ToolFact};
+use troupe_messages::{StreamFact, ToolFact};
 use troupe_types::{
-    ApprovalAsked, CallFinished, CallId, CallRequested, CallResult, CallStarted, Channel,
-    ErrorClass, Failure, Item, ItemCompleted, Level, Notice, Outcome, RequestFinished, RequestId,
-    RequestOutcome, RequestRetried, SandboxWeaker, TextPart, Usage,
+    ApprovalAsked, CallFinished, CallId, CallRequested, CallResult, Channel, ErrorClass, Failure,
+    Item, ItemCompleted, Level, Notice, Outcome, RequestFinished, RequestId, RequestOutcome,
+    RequestRetried, SandboxWeaker, TextPart, Usage,
 };
 
 /// A model stream that ended without reporting an end is restarted so many times before the turn
@@ -159,21 +159,23 @@ impl Machine {
         };
         let (started, asked) = (open.started, open.asked.is_some());
         match fact {
-            ToolFact::Asked(ask) => {
+            ToolFact::Asked { ask, access } => {
+                self.live.looked.insert(call, Looked { access: *access, ready: None });
                 if !asked {
                     self.append(ApprovalAsked { call, ask: ask.clone() }, out);
                 }
             }
-            ToolFact::Starting(detail) => {
+            ToolFact::Starting { detail, access } => {
                 // Without a live tool exec the record would claim what cannot happen.
                 if !started && self.live.tools.contains(&call) {
-                    let record = CallStarted { call, detail: detail.clone() };
-                    self.append_with(record.into(), Durability::Written, Some(call), None, out);
+                    let ready = Some(detail.clone());
+                    self.live.looked.insert(call, Looked { access: *access, ready });
                 }
             }
             ToolFact::Planned(plan) => self.append(plan.clone(), out),
             ToolFact::Finished(finished) => {
                 self.live.attempts.remove(&call);
+                self.live.looked.remove(&call);
                 self.append(finished.as_ref().clone(), out);
                 self.forget_processes(out);
             }
@@ -183,6 +185,7 @@ impl Machine {
 
     pub(crate) fn on_tool_gone(&mut self, call: CallId, exit: &Exit, out: &mut Effects) {
         self.live.tools.remove(&call);
+        self.live.looked.remove(&call);
         self.lose_call(call, &exit.to_string(), out);
         let outcome = if exit.is_normal() { Outcome::Cancelled } else { Outcome::Lost };
         self.lose_process(call, outcome, out);
@@ -205,6 +208,7 @@ impl Machine {
     /// Finishes a call that no tool exec will finish.
     pub(crate) fn finish_call(&mut self, call: CallId, outcome: Outcome, out: &mut Effects) {
         self.live.attempts.remove(&call);
+        self.live.looked.remove(&call);
         let result = CallResult::Nothing;
         self.append(CallFinished { call, outcome, result, detail: None, took_ms: 0 }, out);
     }

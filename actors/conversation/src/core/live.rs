@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 use troupe_kit::Countdown;
 use troupe_messages::{Gathered, StorageFault};
-use troupe_types::{CallId, LogFlaw, RequestId, TurnId};
+use troupe_types::{Access, CallDetail, CallId, LogFlaw, RequestId, TurnId};
 
 /// Holds what a replay found and no record tells yet.
 #[derive(Default)]
@@ -14,6 +14,14 @@ pub(crate) struct Found {
     pub(crate) flaws: Vec<LogFlaw>,
     /// Bytes of an incomplete last line that were cut off, and the file that keeps them.
     pub(crate) mended: Option<(u64, String)>,
+}
+
+/// What a tool exec has found out about its call.
+pub(crate) struct Looked {
+    /// What it may change.
+    pub(crate) access: Access,
+    /// What it does, once it is ready to: its start is to be recorded.
+    pub(crate) ready: Option<CallDetail>,
 }
 
 /// See the module's documentation.
@@ -35,6 +43,8 @@ pub(crate) struct Live {
     pub(crate) tools: HashSet<CallId>,
     /// Counts the starts of each open call's tool exec.
     pub(crate) attempts: HashMap<CallId, u32>,
+    /// What tool execs found out about open calls.
+    pub(crate) looked: HashMap<CallId, Looked>,
     /// Lines and bytes since the last checkpoint.
     pub(crate) since_checkpoint: (u64, u64),
     /// Nothing more is taken in from streams and tools.

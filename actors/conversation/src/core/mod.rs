@@ -15,6 +15,7 @@ mod drive;
 mod facts;
 mod live;
 mod ops;
+mod schedule;
 mod silence;
 mod started;
 pub(crate) mod state;

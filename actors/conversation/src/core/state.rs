@@ -11,9 +11,9 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, path::PathBuf};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, Channel, CommandEnd, ContextKind, Decision,
-    Item, Op, OpId, OutputItem, Record, RequestId, RequestOutcome, RequestRetried, RetryCause,
-    SessionId, SessionSettings, Submission, TurnId, TurnWorked, Usage,
+    Access, ApprovalAsk, CallDetail, CallFinished, CallId, Channel, CommandEnd, ContextKind,
+    Decision, Item, Op, OpId, OutputItem, Record, RequestId, RequestOutcome, RequestRetried,
+    RetryCause, SessionId, SessionSettings, Submission, TurnId, TurnWorked, Usage,
 };
 
 /// How many operations are remembered, so that sending one again changes nothing.
@@ -159,6 +159,9 @@ pub(crate) struct Call {
     pub(crate) asked: Option<ApprovalAsk>,
     pub(crate) answer: Option<Decision>,
     pub(crate) started: bool,
+    /// What it may change, as the record of its start says.
+    #[serde(default)]
+    pub(crate) access: Option<Access>,
     pub(crate) finished: bool,
 }
 
@@ -226,6 +229,7 @@ impl State {
                         asked: None,
                         answer: None,
                         started: false,
+                        access: None,
                         finished: false,
                     });
                 }
@@ -256,6 +260,7 @@ impl State {
                 let mut known = false;
                 self.core.with_call(body.call, |call| {
                     call.started = true;
+                    call.access = Some(body.access);
                     known = true;
                 });
                 if !known {

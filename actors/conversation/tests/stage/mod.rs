@@ -21,6 +21,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
+use tokio::sync::Barrier;
 use troupe_conversation::{Args, Conversation};
 use troupe_kit::{CallError, ChildSpec, Company, Kit, Mailbox, Order, Restart, Root};
 use troupe_messages::{
@@ -52,6 +53,7 @@ struct PlayCrew {
     script: Script,
     requests: Arc<Mutex<Vec<ModelRequest>>>,
     effects: Arc<Mutex<Vec<String>>>,
+    meeting: Arc<Barrier>,
 }
 
 impl Crew for PlayCrew {
@@ -85,6 +87,7 @@ impl Crew for PlayCrew {
             item: order.call,
             conversation: order.conversation,
             effects: Arc::clone(&self.effects),
+            meeting: Arc::clone(&self.meeting),
         };
         let spec = ChildSpec::of::<tool::Tool>(name, &mailbox, args)
             .restart(Restart::Temporary)
@@ -115,9 +118,15 @@ fn tools() -> Arc<[ToolSpec]> {
     [
         spec("read", Traits::ReadOnly),
         spec("read_slow", Traits::ReadOnly),
+        spec("look", Traits::Command),
+        spec("look_long", Traits::Command),
+        spec("meet", Traits::Command),
+        spec("meet_to_write", Traits::Command),
+        spec("run", Traits::Command),
+        spec("ask", Traits::Command),
+        spec("ask_to_look", Traits::Command),
         spec("write", Traits::Effects),
         spec("hang", Traits::Effects),
-        spec("ask", Traits::Effects),
         spec("die", Traits::Effects),
     ]
     .into()
@@ -148,6 +157,7 @@ impl Stage {
             script,
             requests: Arc::clone(&requests),
             effects: Arc::clone(&effects),
+            meeting: Arc::new(Barrier::new(3)),
         };
         let session = Company::new(&kit, "root/session", Order::Reverse);
         let recorder = Mailbox::<RecorderMessage>::new(&kit, "root/session/recorder", 64);

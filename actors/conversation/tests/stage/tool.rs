@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Barrier;
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{ConversationMessage, ToolFact, ToolMessage};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, Decision, ErrorClass, Outcome,
+    Access, ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, Decision, ErrorClass,
+    Outcome,
 };
 
 #[derive(Clone)]
@@ -13,6 +15,8 @@ pub struct Args {
     pub item: CallItem,
     pub conversation: Mailbox<ConversationMessage>,
     pub effects: Arc<Mutex<Vec<String>>>,
+    /// Where three calls wait for each other.
+    pub meeting: Arc<Barrier>,
 }
 
 pub struct Tool {
@@ -36,7 +40,7 @@ impl Role for Tool {
                 let due = ToolMessage::AnswerDue { question: 0 };
                 cx.after(Duration::from_millis(5), due);
             }
-            "ask" => {
+            "ask" | "ask_to_look" => {
                 let ask = ApprovalAsk {
                     rule: Vec::new(),
                     action: "it".to_owned(),
@@ -44,7 +48,7 @@ impl Role for Tool {
                     leaves_sandbox: false,
                     key: String::new(),
                 };
-                self.tell(ToolFact::Asked(ask), cx);
+                self.tell(ToolFact::Asked { ask, access: self.access() }, cx);
             }
             _ => self.starting(cx),
         }
@@ -67,7 +71,14 @@ impl Role for Tool {
                     (Arc::clone(&self.args.effects), self.args.item.wire_id.clone());
                 cx.run(move || effects.lock().unwrap().push(name));
                 match self.args.item.tool.as_str() {
-                    "hang" => {}
+                    "hang" | "look_long" => {}
+                    "meet" | "meet_to_write" => {
+                        let meeting = Arc::clone(&self.args.meeting);
+                        cx.task(move |life| async move {
+                            meeting.wait().await;
+                            let _refused = life.tell(ToolMessage::AnswerDue { question: 0 });
+                        });
+                    }
                     "die" => cx.task(|_| async { panic!("the tool's actor fails") }),
                     _ => self.finish(Outcome::Completed, cx),
                 }
@@ -87,7 +98,16 @@ impl Tool {
 
     fn starting(&self, cx: &mut Context<ToolMessage>) {
         let summary = self.args.item.tool.clone();
-        self.tell(ToolFact::Starting(CallDetail::Tool { summary }), cx);
+        let detail = CallDetail::Tool { summary };
+        self.tell(ToolFact::Starting { detail, access: self.access() }, cx);
+    }
+
+    fn access(&self) -> Access {
+        match self.args.item.tool.as_str() {
+            "look" | "look_long" | "meet" | "ask_to_look" => Access::Read,
+            "run" | "meet_to_write" | "ask" => Access::Command,
+            _ => Access::Exclusive,
+        }
     }
 
     fn finish(&self, outcome: Outcome, cx: &mut Context<ToolMessage>) {

@@ -168,9 +168,8 @@ impl ToolCall {
     #[must_use]
     pub fn traits(&self) -> Traits {
         match self {
-            Self::Shell(_) | Self::Exec(_) | Self::Write(_) | Self::Patch(_) | Self::Plan(_) => {
-                Traits::Effects
-            }
+            Self::Shell(_) | Self::Exec(_) => Traits::Command,
+            Self::Write(_) | Self::Patch(_) | Self::Plan(_) => Traits::Effects,
             Self::ReadFile(_) | Self::ListDir(_) | Self::GrepFiles(_) | Self::ViewImage(_) => {
                 Traits::ReadOnly
             }

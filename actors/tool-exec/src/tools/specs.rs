@@ -18,7 +18,7 @@ struct Text {
 const TEXTS: [Text; 9] = [
     Text {
         name: "shell",
-        traits: Traits::Effects,
+        traits: Traits::Command,
         description: "Runs a shell script and returns its exit code and output (stdout and stderr together; long output is cut in the middle). stdin is empty. Background processes end with it. Prefer workdir to cd.",
         properties: r#""command":{"type":"string"},"workdir":{"type":"string","description":"default: session directory"},"timeout_ms":{"type":"integer","description":"default 120000"},"sandbox_permissions":{"type":"string","enum":["use_default","require_escalated"],"description":"require_escalated asks the user to run outside the sandbox"},"justification":{"type":"string","description":"with require_escalated: one question to the user saying why"}"#,
         required: r#""command""#,
@@ -26,7 +26,7 @@ const TEXTS: [Text; 9] = [
     },
     Text {
         name: "exec_command",
-        traits: Traits::Effects,
+        traits: Traits::Command,
         description: "Runs a shell script that may outlast the call: servers, watchers, interactive programs. Returns what it prints within yield_time_ms and, if it still runs, a session id for write_stdin.",
         properties: r#""cmd":{"type":"string"},"workdir":{"type":"string"},"tty":{"type":"boolean","description":"on a terminal, to type into"},"yield_time_ms":{"type":"integer","description":"default 10000"},"sandbox_permissions":{"type":"string","enum":["use_default","require_escalated"]},"justification":{"type":"string"}"#,
         required: r#""cmd""#,

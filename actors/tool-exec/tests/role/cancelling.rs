@@ -10,7 +10,7 @@ use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-use troupe_messages::{Process, ProcessExit, ToolMessage, Verdict};
+use troupe_messages::{Judged, Process, ProcessExit, ToolMessage, Verdict};
 use troupe_types::{CallFinished, CommandEnd, Outcome};
 
 fn shell() -> Stage {
@@ -40,7 +40,12 @@ async fn while_policy_decides() {
     let finished = cancelled(&mut stage).await;
     assert_eq!(text(&finished), "aborted by user");
     // A verdict that comes late finds nobody.
-    assert!(stage.tool.tell(ToolMessage::Judged(Verdict::Allow)).is_err());
+    assert!(
+        stage
+            .tool
+            .tell(ToolMessage::Judged(Judged { verdict: Verdict::Allow, read_only: false }))
+            .is_err()
+    );
     stage.quiet().await;
 }
 

@@ -7,8 +7,10 @@ use crate::{
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, advance};
-use troupe_messages::{LaunchRefusal, Process, ProcessExit, Question, ToolMessage, Verdict};
-use troupe_types::{ApprovalAsk, CallDetail, Decision, ErrorClass, Outcome, SandboxMode};
+use troupe_messages::{
+    Judged, LaunchRefusal, Process, ProcessExit, Question, ToolMessage, Verdict,
+};
+use troupe_types::{Access, ApprovalAsk, CallDetail, Decision, ErrorClass, Outcome, SandboxMode};
 
 fn shell() -> Scene {
     let mut scene = Scene::new("shell", &json!({"command": "make test"}));
@@ -39,8 +41,48 @@ async fn asked(stage: &mut Stage) {
     stage.question().await;
     stage.judge(ask());
     match stage.next().await {
-        Said::Asked(asked) => assert_eq!(Verdict::Ask(asked), ask()),
+        Said::Asked(asked, _) => assert_eq!(Verdict::Ask(asked), ask()),
         other => panic!("expected a question to a person: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_call_may_change_is_told_when_it_is_ready() {
+    let patch = "*** Begin Patch\n*** Add File: new\n+text\n*** End Patch\n";
+    let cases = [
+        ("shell", json!({"command": "sleep 1"}), true, Access::Read),
+        ("shell", json!({"command": "make"}), false, Access::Command),
+        ("exec_command", json!({"cmd": "sleep 1"}), true, Access::Read),
+        ("apply_patch", json!({"input": patch}), false, Access::Exclusive),
+        // A patch that stands in a command is one.
+        (
+            "shell",
+            json!({"command": format!("apply_patch <<'EOF'\n{patch}EOF")}),
+            false,
+            Access::Exclusive,
+        ),
+    ];
+    for (tool, arguments, read_only, wanted) in cases {
+        for ends_with in ["start", "question"] {
+            let mut stage = Scene::new(tool, &arguments).begin();
+            stage.question().await;
+            let verdict = if ends_with == "start" { Verdict::Allow } else { ask() };
+            stage.tell(ToolMessage::Judged(Judged { verdict, read_only }));
+            match stage.next().await {
+                Said::Starting(_, access) | Said::Asked(_, access) => {
+                    assert_eq!(access, wanted, "{tool} {arguments}");
+                }
+                other => panic!("expected a start or a question: {other:?}"),
+            }
+            // Whoever was started again hears the same once more.
+            stage.tell(ToolMessage::Report);
+            match (ends_with, stage.next().await) {
+                ("start", Said::Starting(_, access)) | ("question", Said::Asked(_, access)) => {
+                    assert_eq!(access, wanted, "{tool} {arguments}");
+                }
+                (_, other) => panic!("expected it again: {other:?}"),
+            }
+        }
     }
 }
 

@@ -9,13 +9,15 @@ use troupe_kit::{
     StartError,
 };
 use troupe_messages::{
-    Answered, BackgroundProcess, ConversationMessage, Interaction, LaunchAnswer, LaunchOrder,
-    PolicyMessage, Process, Question, Running, SandboxMessage, ToolFact, ToolMessage, Verdict,
+    Answered, BackgroundProcess, ConversationMessage, Interaction, Judged, LaunchAnswer,
+    LaunchOrder, PolicyMessage, Process, Question, Running, SandboxMessage, ToolFact, ToolMessage,
+    Verdict,
 };
 use troupe_tool_exec::{Args, ToolExec};
 use troupe_types::{
-    ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, CommandResult, Content,
-    Decision, HostDecided, PlanUpdated, ProcessEnded, Progress, SessionId, SessionSettings,
+    Access, ApprovalAsk, CallDetail, CallFinished, CallId, CallInput, CallItem, CommandResult,
+    Content, Decision, HostDecided, PlanUpdated, ProcessEnded, Progress, SessionId,
+    SessionSettings,
 };
 
 /// Longer than every deadline of the role, so that a clock that jumps meets those first.
@@ -25,9 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(150);
 #[derive(Debug)]
 pub(crate) enum Said {
     Judge(Question),
-    Asked(ApprovalAsk),
+    Asked(ApprovalAsk, Access),
     Planned(PlanUpdated),
-    Starting(CallDetail),
+    Starting(CallDetail, Access),
     Launch(Box<LaunchOrder>),
     Finished(Box<CallFinished>),
     Keep(Vec<String>),
@@ -47,8 +49,12 @@ trait Told: std::fmt::Debug + Send + 'static {
 impl Told for ConversationMessage {
     fn said(&self) -> Said {
         match self {
-            Self::Tool { fact: ToolFact::Asked(ask), .. } => Said::Asked(ask.clone()),
-            Self::Tool { fact: ToolFact::Starting(detail), .. } => Said::Starting(detail.clone()),
+            Self::Tool { fact: ToolFact::Asked { ask, access }, .. } => {
+                Said::Asked(ask.clone(), *access)
+            }
+            Self::Tool { fact: ToolFact::Starting { detail, access }, .. } => {
+                Said::Starting(detail.clone(), *access)
+            }
             Self::Tool { fact: ToolFact::Planned(plan), .. } => Said::Planned(plan.clone()),
             Self::Tool { fact: ToolFact::Finished(end), .. } => Said::Finished(end.clone()),
             Self::Tool { fact: ToolFact::ProcessEnded(end), .. } => Said::Ended(end.clone()),
@@ -207,7 +213,7 @@ impl Stage {
     }
 
     pub(crate) fn judge(&self, verdict: Verdict) {
-        self.tell(ToolMessage::Judged(verdict));
+        self.tell(ToolMessage::Judged(Judged { verdict, read_only: false }));
     }
 
     pub(crate) fn answer(&self, decision: Decision) {
@@ -245,7 +251,7 @@ impl Stage {
 
     pub(crate) async fn starting(&mut self) -> CallDetail {
         match self.next().await {
-            Said::Starting(detail) => detail,
+            Said::Starting(detail, _) => detail,
             other => panic!("expected a start: {other:?}"),
         }
     }

@@ -23,6 +23,10 @@ prop_compose! {
     fn request()(value in any::<u128>()) -> RequestId { RequestId::from_u128(value) }
 }
 
+fn access() -> impl Strategy<Value = Access> {
+    one_of(vec![Access::Read, Access::Command, Access::Exclusive])
+}
+
 fn content() -> impl Strategy<Value = Content> {
     prop_oneof![text().prop_map(Content::text), text().prop_map(|url| Content::Image { url })]
 }
@@ -233,7 +237,12 @@ fn record() -> impl Strategy<Value = Record> {
         (request(), any::<u32>(), text()).prop_map(|(request, index, text)| {
             TextPart { request, index, channel: Channel::Answer, text }.into()
         }),
-        (call(), detail()).prop_map(|(call, detail)| CallStarted { call, detail }.into()),
+        (call(), detail(), access()).prop_map(|(call, detail, access)| CallStarted {
+            call,
+            detail,
+            access
+        }
+        .into()),
         vec(item(), 0..4).prop_map(|replacement| Compacted { replacement }.into()),
         (any::<u64>(), vec(any::<(u64, u64, u32)>(), 0..9), text()).prop_map(
             |(at, lines, state)| {

@@ -270,6 +270,8 @@ pub(super) fn settings() -> SessionSettings {
         stream_retries: 5,
         max_retry_wait_ms: Some(300_000),
         login_shell: true,
+        max_parallel_calls: Some(4),
+        parallel_commands: true,
     }
 }
 
@@ -333,7 +335,8 @@ fn calls() -> Vec<Record> {
         ApprovalAsked { call: call(), ask }.into(),
         ApprovalAsked { call: call(), ask: inside }.into(),
         ApprovalAnswered { call: call(), decision: Decision::Approved }.into(),
-        CallStarted { call: call(), detail: details().remove(0) }.into(),
+        CallStarted { call: call(), detail: details().remove(0), access: Access::Command }.into(),
+        CallStarted { call: call(), detail: details().remove(1), access: Access::Exclusive }.into(),
         finished.into(),
         ran.into(),
         lost.into(),

@@ -1,12 +1,13 @@
 //! Any sequence of inputs: every start has one end, no call starts twice, no call goes to the model
-//! without its output.
+//! without its output, outputs are in the order of the calls. What runs beside a call is what may
+//! ([`World::new`] says how many, and whether commands do).
 
 mod world;
 
 use proptest::{prelude::*, test_runner::Config};
 use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    collections::{HashMap, VecDeque},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 use troupe_types::{Item, ModelRequest, Op, Record};
 use world::World;
@@ -37,13 +38,13 @@ fn check_records(world: &World) {
 }
 
 fn check_request(request: &ModelRequest) {
-    let mut open = Vec::new();
+    let mut open = VecDeque::new();
     for item in &request.items {
         match &**item {
-            Item::Call(call) => open.push(call.call),
+            Item::Call(call) => open.push_back(call.call),
             Item::Output(output) => {
-                let place = open.iter().position(|call| *call == output.call);
-                open.remove(place.expect("an output follows its call"));
+                let next = open.pop_front();
+                assert_eq!(next, Some(output.call), "outputs follow their calls, in order");
             }
             _ => assert!(open.is_empty(), "calls are answered before anything else follows"),
         }
@@ -51,8 +52,8 @@ fn check_request(request: &ModelRequest) {
     assert!(open.is_empty(), "every call has an output");
 }
 
-fn play(events: &[u16]) -> u64 {
-    let mut world = World::new();
+fn play(most: u32, side_by_side: bool, events: &[u16]) -> (u64, usize) {
+    let mut world = World::new(most, side_by_side);
     world.submit(Op::prompt("begin"));
     for event in events {
         world.happen(*event);
@@ -65,13 +66,15 @@ fn play(events: &[u16]) -> u64 {
     }
     assert!(world.machine.state.core.turn.is_none(), "no turn stays open");
     assert!(world.machine.state.core.inbox.is_empty(), "no prompt waits for ever");
-    world.steps
+    (world.steps, world.at_once)
 }
 
 #[test]
 fn any_sequence_of_inputs_ends_well() {
     let steps = AtomicU64::new(0);
-    let events = prop::collection::vec(any::<u16>(), 0..1_500);
+    let at_once = AtomicUsize::new(0);
+    let most = prop::sample::select(vec![1, 2, 3, 8]);
+    let events = (most, any::<bool>(), prop::collection::vec(any::<u16>(), 0..1_500));
     let mut cases = 0;
     while steps.load(Ordering::Relaxed) < STEPS {
         cases += 1;
@@ -81,13 +84,17 @@ fn any_sequence_of_inputs_ends_well() {
             failure_persistence: None,
             ..Config::default()
         });
-        let ran = runner.run(&events, |events| {
-            steps.fetch_add(play(&events), Ordering::Relaxed);
+        let ran = runner.run(&events, |(most, side_by_side, events)| {
+            let (taken, together) = play(most, side_by_side, &events);
+            steps.fetch_add(taken, Ordering::Relaxed);
+            at_once.fetch_max(together, Ordering::Relaxed);
             Ok(())
         });
         if let Err(error) = ran {
             panic!("{error}");
         }
     }
+    let at_once = at_once.into_inner();
+    assert!((5..=8).contains(&at_once), "several ran at once: {at_once}");
     println!("{} steps in {} sequences", steps.load(Ordering::Relaxed), cases * 64);
 }

@@ -5,7 +5,7 @@ use crate::core::{
     Effect, Found, Input, Live, Machine, Setup, checkpoint, context::Place, state::State,
 };
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -14,10 +14,10 @@ use troupe_messages::{
     Appended, FaultKind, Gathered, ReplayLine, StorageFault, StreamFact, ToolFact,
 };
 use troupe_types::{
-    ApprovalAsk, AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem, CallResult,
-    Channel, Decision, ErrorClass, Failure, Item, Line, ModelRequest, Op, OpId, Outcome, Record,
-    RequestId, RetryCause, SessionId, SessionSettings, Submission, ToolKind, ToolSpec, Traits,
-    Usage,
+    Access, ApprovalAsk, AssistantItem, CallDetail, CallFinished, CallId, CallInput, CallItem,
+    CallResult, Channel, Decision, ErrorClass, Failure, Item, Line, ModelRequest, Op, OpId,
+    Outcome, Record, RequestId, RetryCause, SessionId, SessionSettings, Submission, ToolKind,
+    ToolSpec, Traits, Usage,
 };
 
 /// Bytes of a line in this world.
@@ -48,6 +48,7 @@ enum Stage {
 
 struct Tool {
     item: CallItem,
+    access: Access,
     stage: Stage,
     recorded: bool,
     cancelled: bool,
@@ -71,8 +72,12 @@ pub(crate) struct World {
     to_read: Option<Vec<u64>>,
     watched: Option<(troupe_types::TurnId, Duration)>,
     pub(crate) requests: Vec<ModelRequest>,
-    /// How often each call took effect.
+    /// How often each call took effect; calls that change nothing are not counted.
     pub(crate) ran: HashMap<CallId, u32>,
+    /// Calls that take no more effect.
+    ended: HashSet<CallId>,
+    /// The most calls that took effect at the same time.
+    pub(crate) at_once: usize,
     pub(crate) steps: u64,
     /// Lines that a disk without room refused count as never written.
     failed: bool,
@@ -84,12 +89,15 @@ fn spec(name: &str, traits: Traits) -> ToolSpec {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    /// A world in which so many calls may run at once, and commands beside each other or not.
+    pub(crate) fn new(most: u32, side_by_side: bool) -> Self {
         let settings = Arc::new(SessionSettings {
             cwd: "/w".into(),
             stream_retries: 3,
             auto_compact_tokens: Some(1_000),
             turn_timeout_ms: Some(60_000),
+            max_parallel_calls: Some(most),
+            parallel_commands: side_by_side,
             ..SessionSettings::default()
         });
         let mut world = Self {
@@ -109,6 +117,8 @@ impl World {
             watched: None,
             requests: Vec::new(),
             ran: HashMap::new(),
+            ended: HashSet::new(),
+            at_once: 0,
             steps: 0,
             failed: false,
         };
@@ -132,6 +142,9 @@ impl World {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Append { seq, record, notify, .. } => {
+                if let Record::CallFinished(body) = record.as_ref() {
+                    self.ended.insert(body.call);
+                }
                 self.handed.push_back((seq, *record, notify));
             }
             Effect::StartStream(plan) => {
@@ -150,6 +163,7 @@ impl World {
             Effect::StartTool(plan) => {
                 let call = plan.call.call;
                 let tool = Tool {
+                    access: access(&plan.call.tool),
                     item: plan.call,
                     stage: Stage::New,
                     recorded: false,
@@ -157,6 +171,8 @@ impl World {
                     answer: plan.answer,
                 };
                 assert!(self.tools.insert(call, tool).is_none(), "one tool exec for a call");
+                let most = self.settings.parallel_calls();
+                assert!(self.tools.len() <= most, "at most {most}: {:?}", self.last_lines());
             }
             Effect::CancelTool(call) => {
                 if let Some(tool) = self.tools.get_mut(&call) {
@@ -236,10 +252,19 @@ impl World {
         if number % TALK_AFTER == TALK_AFTER - 1 {
             return [part("so"), text(0, "so it is"), done(1)].into();
         }
-        match seed % 9 {
+        let several = |tools: &[&str]| {
+            let calls = (0..).zip(tools).map(|(index, tool)| call(index, tool));
+            calls.chain([done(10)]).collect()
+        };
+        match seed % 14 {
             0 => [part("hm"), text(0, "hm"), done(10)].into(),
-            1 => [call(0, "read"), call(1, "read"), call(2, "write"), done(10)].into(),
-            2 => [call(0, "ask"), call(1, "write"), done(10)].into(),
+            1 => several(&["read", "read", "write"]),
+            2 => several(&["ask", "write"]),
+            9 => several(&["look", "read", "look", "run", "look", "write", "read"]),
+            10 => several(&["run", "run", "write", "run", "read"]),
+            11 => several(&["read", "ask_to_look", "look", "ask", "read", "run"]),
+            12 => several(&["look", "read"].repeat(6)),
+            13 => [call(0, "look"), call(1, "run"), call(2, "look"), cut()].into(),
             3 => [part("half"), cut()].into(),
             4 => [call(0, "write"), cut()].into(),
             5 => [failure(ErrorClass::ContextWindow)].into(),
@@ -259,7 +284,8 @@ impl World {
             8..=11 => self.acknowledge_one(),
             12..=16 => self.deliver_one(),
             17..=20 => self.stream_on(),
-            21..=24 => self.tool_on(pick),
+            // What runs takes its time, so that several do.
+            21..=24 if pick.is_multiple_of(4) || !self.runs(pick / 4) => self.tool_on(pick / 4),
             25 => self.look(),
             26 => self.submit(match pick % 8 {
                 0 => Op::Interrupt,
@@ -352,18 +378,22 @@ impl World {
         match tool.stage {
             Stage::Asking => tool.stage = Stage::New,
             Stage::Starting if !tool.recorded => {
-                let detail = CallDetail::Tool { summary: "x".to_owned() };
-                self.bulk.push_back(Told::Tool(call, ToolFact::Starting(detail)));
+                let fact = starting(tool.access);
+                self.bulk.push_back(Told::Tool(call, fact));
             }
             _ => {}
         }
+    }
+
+    fn runs(&self, pick: usize) -> bool {
+        let tool = self.tools.values().nth(pick % self.tools.len().max(1));
+        tool.is_some_and(|tool| tool.stage == Stage::Running)
     }
 
     fn tool_on(&mut self, pick: usize) {
         let count = self.tools.len();
         let Some((call, tool)) = self.tools.iter_mut().nth(pick % count.max(1)) else { return };
         let call = *call;
-        let detail = CallDetail::Tool { summary: "x".to_owned() };
         let finished = |outcome| {
             ToolFact::Finished(Box::new(CallFinished {
                 call,
@@ -377,25 +407,31 @@ impl World {
             Stage::Running if tool.cancelled => finished(Outcome::Cancelled),
             Stage::Running => finished(Outcome::Completed),
             _ if tool.cancelled => finished(Outcome::Cancelled),
-            Stage::New if tool.item.tool == "ask" && tool.answer.is_none() => {
+            // It needs no record: it changes nothing.
+            Stage::New if tool.item.tool == "read" => {
+                tool.stage = Stage::Running;
+                return self.takes_effect(call);
+            }
+            Stage::New if tool.item.tool.starts_with("ask") && tool.answer.is_none() => {
                 tool.stage = Stage::Asking;
-                ToolFact::Asked(ApprovalAsk {
+                let ask = ApprovalAsk {
                     action: "x".to_owned(),
                     reason: String::new(),
                     leaves_sandbox: false,
                     key: String::new(),
                     rule: Vec::new(),
-                })
+                };
+                ToolFact::Asked { ask, access: tool.access }
             }
             Stage::Asking if tool.answer.is_none() => return,
             Stage::New | Stage::Asking => {
                 tool.stage = Stage::Starting;
-                ToolFact::Starting(detail)
+                starting(tool.access)
             }
             Stage::Starting if tool.recorded => {
                 tool.stage = Stage::Running;
                 *self.ran.entry(call).or_default() += 1;
-                return;
+                return self.takes_effect(call);
             }
             Stage::Starting => return,
         };
@@ -403,7 +439,35 @@ impl World {
         self.bulk.push_back(Told::Tool(call, fact));
         if over {
             self.tools.remove(&call);
+            self.ended.insert(call);
             self.bulk.push_back(Told::ToolGone(call));
+        }
+    }
+
+    /// A call takes effect: nothing runs beside it that must not, and no earlier call is left out.
+    fn takes_effect(&mut self, call: CallId) {
+        let side_by_side = self.settings.parallel_commands;
+        let fit = |one: Access, other: Access| match one.max(other) {
+            Access::Read => true,
+            Access::Command => side_by_side,
+            Access::Exclusive => false,
+        };
+        let own = self.tools[&call].access;
+        let running = || self.tools.iter().filter(|(_, tool)| tool.stage == Stage::Running);
+        for (other, tool) in running().filter(|(other, _)| **other != call) {
+            let (what, beside) = (&self.tools[&call].item.tool, &tool.item.tool);
+            assert!(fit(own, tool.access), "{what} beside {beside} ({other})");
+        }
+        self.at_once = self.at_once.max(running().count());
+        let answer = self.log.iter().rev().map(|line| &line.record);
+        let answer = answer.take_while(|record| !matches!(record, Record::RequestStarted(_)));
+        let calls = answer.filter_map(|record| match record {
+            Record::CallRequested(body) => Some(&body.item),
+            _ => None,
+        });
+        let earlier = calls.skip_while(|item| item.call != call).skip(1);
+        for item in earlier.filter(|item| !self.ended.contains(&item.call)) {
+            assert!(fit(own, access(&item.tool)), "before {item:?}: {:?}", self.last_lines());
         }
     }
 
@@ -443,7 +507,12 @@ impl World {
         let Some(call) = self.tools.keys().nth(pick % self.tools.len().max(1)).copied() else {
             return;
         };
-        self.tools.remove(&call);
+        if let Some(tool) = self.tools.remove(&call)
+            && tool.stage == Stage::Running
+            && tool.item.tool != "read"
+        {
+            self.ended.insert(call);
+        }
         self.bulk.push_back(Told::ToolGone(call));
     }
 
@@ -567,12 +636,28 @@ fn machine(settings: &Arc<SessionSettings>, state: State, live: Live) -> Machine
         boot: "".into(),
         tools: [
             spec("read", Traits::ReadOnly),
+            spec("look", Traits::Command),
+            spec("run", Traits::Command),
+            spec("ask", Traits::Command),
+            spec("ask_to_look", Traits::Command),
             spec("write", Traits::Effects),
-            spec("ask", Traits::Effects),
         ]
         .into(),
     };
     Machine { setup, state, live }
+}
+
+/// What a call of this tool may change.
+fn access(tool: &str) -> Access {
+    match tool {
+        "read" | "look" | "ask_to_look" => Access::Read,
+        "run" | "ask" => Access::Command,
+        _ => Access::Exclusive,
+    }
+}
+
+fn starting(access: Access) -> ToolFact {
+    ToolFact::Starting { detail: CallDetail::Tool { summary: "x".to_owned() }, access }
 }
 
 fn entry(line: &Line) -> ReplayLine {

@@ -46,8 +46,10 @@ fn specs_and_calls_promise_the_same() {
         assert_eq!(call.traits(), spec.traits);
         assert_eq!(traits(&spec.name), Some(spec.traits));
     }
-    let effects: Vec<_> = specs().into_iter().filter(|s| s.traits == Traits::Effects).collect();
-    let names: Vec<_> = effects.iter().map(|spec| spec.name.as_str()).collect();
-    assert_eq!(names, ["shell", "exec_command", "write_stdin", "apply_patch", "update_plan"]);
+    let named = |traits| -> Vec<String> {
+        specs().into_iter().filter(|s| s.traits == traits).map(|s| s.name).collect()
+    };
+    assert_eq!(named(Traits::Command), ["shell", "exec_command"]);
+    assert_eq!(named(Traits::Effects), ["write_stdin", "apply_patch", "update_plan"]);
     assert_eq!(traits("other"), None);
 }
