@@ -418,7 +418,7 @@ fn watch(
                 // The whole group, as a terminal does.
                 Some(signal) => sys::kill(-leader, signal),
                 None => {
-                    copies.take_over();
+                    let _nobody_asks = copies.take_over();
                     return Ok(());
                 }
             }
@@ -428,7 +428,7 @@ fn watch(
             while let Ok(Some((pid, status))) = sys::wait(false) {
                 if pid == leader {
                     let strays = i32::try_from(living(level)).unwrap_or(i32::MAX);
-                    copies.take_over();
+                    let status = copies.take_over().status(status);
                     control.write_all(&Report::Ended(status, strays, busy()).write())?;
                 }
             }
@@ -468,22 +468,44 @@ struct Copies<'a> {
 impl Copies<'_> {
     /// Takes over what is sound, once. Whatever still runs is ended first: nothing may change under
     /// it.
-    fn take_over(&mut self) {
-        let Some(notes) = self.notes.take() else { return };
+    fn take_over(&mut self) -> TookOver {
+        let mut took = TookOver { conflict: false };
+        let Some(notes) = self.notes.take() else { return took };
         if !self.copies.iter().any(git::is_changed) {
-            return;
+            return took;
         }
         // SAFETY: plain integers; as the first process of a namespace, all others in it.
         let _none = unsafe { libc::kill(-1, libc::SIGKILL) };
         while sys::wait(true).is_ok() {}
         let mut notes = fs::File::from(notes);
         for copy in self.copies {
-            for refused in git::take_over(copy).refused {
+            let taken = git::take_over(copy);
+            took.conflict |= taken.conflict;
+            for refused in taken.refused {
                 // Whoever does not read it does not care.
                 let prefix = self.prefix;
                 let _gone = writeln!(notes, "{prefix}not taken over into .git: {refused}");
             }
         }
+        took
+    }
+}
+
+/// How the taking over ended.
+#[must_use]
+struct TookOver {
+    /// Somebody else had changed the same.
+    conflict: bool,
+}
+
+impl TookOver {
+    /// The status of git when it cannot lock what it is to change.
+    const FATAL: i32 = 128;
+
+    /// The status that the command's leader has now: it said that its commit was there.
+    fn status(&self, status: i32) -> i32 {
+        // The form of wait(2): the exit code stands in the second byte.
+        if self.conflict && status == 0 { Self::FATAL << 8 } else { status }
     }
 }
 

@@ -5,6 +5,7 @@
 //! it has ended, its init takes over what is sound (see [`take_over`]) into the real folder,
 //! which the command itself never reaches.
 
+mod index;
 mod objects;
 mod refs;
 mod take_over;
@@ -21,7 +22,7 @@ use std::{
     io,
     os::fd::{FromRawFd, OwnedFd},
     path::Path,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// Entries of the copy that are read-only all the same, so that it is said at once that writing
@@ -43,7 +44,7 @@ pub(crate) struct Repository {
     pub(crate) original: OwnedFd,
     /// What the command changed.
     pub(crate) upper: File,
-    /// When the copy was made.
+    /// When the copy was made, by the clock of the kernel's that stamps files.
     pub(crate) since: SystemTime,
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn open_original(path: &Path) -> io::Result<OwnedFd> {
 
 /// Mounts the copy over the folder. `store` is where its changes are kept.
 pub(crate) fn mount_copy(path: &Path, original: OwnedFd, store: &Path) -> io::Result<Repository> {
+    let since = coarse_now();
     let upper = mount_overlay(path, store)?;
     for name in READ_ONLY {
         let entry = path.join(name);
@@ -71,5 +73,16 @@ pub(crate) fn mount_copy(path: &Path, original: OwnedFd, store: &Path) -> io::Re
             set_attributes(&entry, libc::MOUNT_ATTR_RDONLY, 0, true)?;
         }
     }
-    Ok(Repository { original, upper: File::open(&upper)?, since: SystemTime::now() })
+    Ok(Repository { original, upper: File::open(&upper)?, since })
+}
+
+/// The time that a file has which is changed now, or a time before: what was changed earlier may have
+/// the same within a tick, what is changed later has no earlier one.
+fn coarse_now() -> SystemTime {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` has room for what the call writes.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &raw mut time) };
+    let secs = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::new(secs, nanos)
 }

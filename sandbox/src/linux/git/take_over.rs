@@ -4,9 +4,12 @@
 //! branches and `HEAD` that lead to complete commits, lines added to reflogs, the index, and the
 //! state of a merge or rebase. Nothing is deleted but that state. Whatever else was changed stays as
 //! it was, and is told.
+//!
+//! Commands may run side by side, each with a copy of its own. What somebody else changed since the
+//! copy was made is not written over; the command then fails, as git does when it finds a lock.
 
 use super::{
-    Repository,
+    Repository, coarse_now, index,
     objects::Objects,
     refs::{Target, is_valid, read_target},
 };
@@ -18,6 +21,8 @@ use std::{
         unix::fs::{FileTypeExt, OpenOptionsExt},
     },
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, SystemTime},
 };
 
 /// The state of what is under way: plain texts and names of commits.
@@ -59,6 +64,9 @@ pub(crate) struct Taken {
     pub(crate) count: u32,
     /// What was not, and why.
     pub(crate) refused: Vec<String>,
+    /// Something of it was not because somebody else changed the same meanwhile: a commit, or what
+    /// was staged, is not where the command left it.
+    pub(crate) conflict: bool,
 }
 
 /// Whether the command changed anything in its copy.
@@ -69,15 +77,39 @@ pub(crate) fn is_changed(repository: &Repository) -> bool {
 /// Takes over what is sound. Nothing else may run in the namespaces: links that it left are not
 /// followed.
 pub(crate) fn take_over(repository: &Repository) -> Taken {
+    // One at a time, whoever's commands they are. It is let go when it is closed.
+    let lock = File::open(place(&repository.original)).and_then(|folder| {
+        folder.lock()?;
+        Ok(folder)
+    });
+    let taken = take_sound(repository);
+    if taken.count > 0 {
+        settle();
+    }
+    drop(lock);
+    taken
+}
+
+/// Waits until files that are changed from now on have a later time than those just written (at
+/// most a tick): a copy that is made now is not held for older than they are.
+#[expect(clippy::disallowed_methods, reason = "the clock is what is waited for")]
+fn settle() {
+    let written = SystemTime::now();
+    while coarse_now() <= written {
+        sleep(Duration::from_millis(1));
+    }
+}
+
+fn take_sound(repository: &Repository) -> Taken {
     let (upper, real) = (place(&repository.upper), place(&repository.original));
     let config = fs::read_to_string(real.join("config")).unwrap_or_default().to_lowercase();
     if config.contains("objectformat") && config.contains("sha256") {
         let why = "its objects are named by SHA-256, which is not supported";
-        return Taken { count: 0, refused: vec![why.to_owned()] };
+        return Taken { refused: vec![why.to_owned()], ..Taken::default() };
     }
     let mut objects = Objects::open(real.join("objects"));
     let (count, refused) = objects.take(&upper.join("objects"));
-    let mut taken = Taken { count, refused };
+    let mut taken = Taken { count, refused, conflict: false };
     // In a partial clone objects are missing by design.
     if !config.contains("promisor") && !objects.are_complete() {
         taken.refused.push("new commits lack objects that they need".to_owned());
@@ -94,6 +126,8 @@ pub(crate) fn take_over(repository: &Repository) -> Taken {
             real: real.join(&base),
             repository,
             objects: &mut objects,
+            made: count > 0,
+            moved: Vec::new(),
             taken: &mut taken,
         };
         // A worktree that there was not before stays out.
@@ -113,6 +147,10 @@ struct TakeOver<'a> {
     real: PathBuf,
     repository: &'a Repository,
     objects: &'a mut Objects,
+    /// There are new objects.
+    made: bool,
+    /// Refs that somebody else changed meanwhile.
+    moved: Vec<PathBuf>,
     taken: &'a mut Taken,
 }
 
@@ -166,6 +204,10 @@ impl TakeOver<'_> {
             return;
         }
         let done = self.try_reference(path);
+        if is_conflict(&done) {
+            self.taken.conflict = true;
+            self.moved.push(path.to_owned());
+        }
         self.note(path, done);
     }
 
@@ -187,11 +229,11 @@ impl TakeOver<'_> {
     /// Writes a file as git does, by way of its lock, unless somebody else did since.
     fn replace(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         let target = self.real.join(path);
-        if let Ok(data) = fs::symlink_metadata(&target)
-            && data.modified()? > self.repository.since
-            && fs::read(&target)? != content
-        {
-            return Err(io::Error::other("changed by somebody else meanwhile"));
+        if self.is_newer(&target)? && fs::read(&target)? != content {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "changed by somebody else meanwhile",
+            ));
         }
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent)?;
@@ -209,10 +251,18 @@ impl TakeOver<'_> {
         written
     }
 
+    /// Whether a file was written to since the copy was made.
+    fn is_newer(&self, target: &Path) -> io::Result<bool> {
+        let Ok(data) = fs::symlink_metadata(target) else { return Ok(false) };
+        Ok(data.modified()? >= self.repository.since)
+    }
+
     fn logs(&mut self, folder: &Path) {
         for (path, kind) in self.entries(folder) {
             match kind {
                 Kind::Folder => self.logs(&path),
+                // It would tell of a change that was not taken over.
+                Kind::File if self.is_of_moved(&path) => {}
                 Kind::File => {
                     let done = self.append(&path);
                     self.note(&path, done);
@@ -221,6 +271,12 @@ impl TakeOver<'_> {
                 Kind::Deleted => {}
             }
         }
+    }
+
+    /// Whether it is the log of a ref that somebody else changed meanwhile, or of `HEAD` with one.
+    fn is_of_moved(&self, log: &Path) -> bool {
+        let name = log.strip_prefix("logs").unwrap_or(log);
+        self.moved.iter().any(|moved| moved == name || name == "HEAD")
     }
 
     /// Adds what a log has more than the real one.
@@ -299,10 +355,26 @@ impl TakeOver<'_> {
             if !content.starts_with(b"DIRC") {
                 return Err(io::Error::other("it is no index"));
             }
+            let target = self.real.join(path);
+            if self.is_newer(&target)? && says_the_same(&fs::read(&target)?, &content) {
+                return Ok(());
+            }
             self.replace(path, &content)
         });
+        // A command that only looked at the repository left nothing in its index that could be lost.
+        self.taken.conflict |= is_conflict(&done) && self.made;
         self.note(path, done);
     }
+}
+
+/// Whether two indexes differ in no more than what looking at files changes.
+fn says_the_same(one: &[u8], other: &[u8]) -> bool {
+    index::entries(one).is_some_and(|entries| Some(entries) == index::entries(other))
+}
+
+/// Whether somebody else changed the file, or is about to: its lock is there.
+fn is_conflict(done: &io::Result<()>) -> bool {
+    done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
