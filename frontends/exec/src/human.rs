@@ -9,7 +9,7 @@ use crate::{
 };
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt::Write,
     path::{Path, PathBuf},
     time::Duration,
@@ -40,6 +40,10 @@ pub struct HumanEvents {
     streaming: Option<(RequestId, u32, Channel)>,
     /// How much of each item was shown live.
     shown: HashMap<(RequestId, u32), usize>,
+    /// The call whose start is the last that was shown of any call.
+    begun: Option<CallId>,
+    /// Calls whose start was shown and whose end was not.
+    running: HashSet<CallId>,
     /// A live line of a running command stands at the end.
     live_line: bool,
     last_message: Option<String>,
@@ -153,6 +157,8 @@ impl HumanEvents {
                 String::new()
             }
             Record::CallStarted(body) => {
+                self.begun = Some(body.call);
+                self.running.insert(body.call);
                 let text = match &body.detail {
                     CallDetail::Command { argv, cwd, .. } => format!(
                         "{} {} in {}",
@@ -302,14 +308,17 @@ impl HumanEvents {
             self.background.insert(body.call, (process, clean(&script(argv))));
         }
         let said = self.how_it_ended(body);
+        self.running.remove(&body.call);
+        let alone = self.begun.take() == Some(body.call) && self.running.is_empty();
         let head = |name: &str, what: &str| {
             format!("{} {} {said}", self.paint(MAGENTA, name), self.paint(BOLD, &clean(what)))
         };
         let text = match &body.detail {
             Some(CallDetail::Command { argv, .. }) => {
-                // It was refused, so it was not shown before.
+                // One that was refused was not shown before; of others the end stands below the
+                // start, unless others run beside it.
                 let refused = matches!(body.outcome, Outcome::Failed(_));
-                let head = if refused { head("exec", &script(argv)) } else { said };
+                let head = if alone && !refused { said } else { head("exec", &script(argv)) };
                 with_output(&head, &self.output_of(body))
             }
             Some(CallDetail::Patch { changes }) if body.outcome.is_completed() => {
