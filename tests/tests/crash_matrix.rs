@@ -20,12 +20,14 @@ fn script() -> Script {
         );
         say(format!("Now step {step}. "))
             .and(call("read_file", json!({ "path": "given.txt" })))
+            .and(call("shell", json!({ "command": "cat given.txt" })))
+            .and(call("shell", json!({ "command": "wc given.txt" })))
             .and(write)
     });
     Script::new()
         .turns(steps)
         .otherwise(say("All steps are done."))
-        .by(|request| request.outputs().len() / 2)
+        .by(|request| request.outputs().len() / 4)
 }
 
 fn run(server: &ModelServer, stage: &Stage, more: &[String]) -> Finished {

@@ -1,6 +1,7 @@
 //! The process dies at every point of a session of twelve steps, and at random instants, or its user
-//! interrupts it at every record. It is opened again and goes on: nothing that was printed is
-//! missing, nothing has run twice.
+//! interrupts it at every record; once with the steps one by one, once with several calls in an
+//! answer that run side by side. It is opened again and goes on: nothing that was printed is missing,
+//! nothing has run twice.
 
 use serde_json::{Value, json};
 use std::{collections::HashSet, sync::Mutex};
@@ -12,13 +13,51 @@ use troupe_tests::{
 
 const STEPS: usize = 12;
 
-/// Each step appends a line of its own to a file.
-fn script() -> Script {
-    let steps = (0..STEPS).map(|step| {
-        let command = format!("echo step-{step} >> lines");
-        say(format!("Now step {step}. "))
-            .and(call("shell", json!({ "command": command })).call_id(format!("call_{step}")))
-    });
+/// How the steps come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Steps {
+    /// One in each answer.
+    OneByOne,
+    /// Three in each answer, with a call that only looks among them, side by side.
+    SideBySide,
+}
+
+impl Steps {
+    /// Each step appends a line of its own to a file.
+    fn script(self) -> Script {
+        match self {
+            Self::OneByOne => one_by_one(),
+            Self::SideBySide => Script::always(compute(next_calls)),
+        }
+    }
+
+    /// Requests of a session that nothing disturbs.
+    fn requests(self) -> usize {
+        match self {
+            Self::OneByOne => STEPS + 1,
+            Self::SideBySide => STEPS / 3 + 1,
+        }
+    }
+}
+
+fn append(step: usize) -> Turn {
+    let command = format!("echo step-{step} >> lines");
+    call("shell", json!({ "command": command })).call_id(format!("call_{step}"))
+}
+
+/// The next calls of which the model has not been told the results, whatever broke off on the way.
+fn next_calls(request: &Request) -> Turn {
+    let told: HashSet<String> = request.outputs().into_iter().map(|(id, _)| id).collect();
+    let new = |step: &usize| !told.contains(&format!("call_{step}"));
+    let next: Vec<usize> = (0..STEPS).filter(new).take(3).collect();
+    let Some(first) = next.first() else { return say("All steps are done.") };
+    let look = call("shell", json!({ "command": "cat lines" })).call_id(format!("look_{first}"));
+    let looks = next.iter().map(|step| append(*step)).chain([look]);
+    say(format!("Now step {first}. ")).and(calls(looks))
+}
+
+fn one_by_one() -> Script {
+    let steps = (0..STEPS).map(|step| say(format!("Now step {step}. ")).and(append(step)));
     // The step follows from what the model is told, whatever broke off on the way.
     Script::new()
         .turns(steps)
@@ -28,6 +67,8 @@ fn script() -> Script {
 
 fn settings(server: &ModelServer) -> Vec<String> {
     vec![
+        // Of calls that come one by one it changes nothing.
+        "parallel_commands=true".to_owned(),
         "model=\"m\"".to_owned(),
         "model_provider=\"test\"".to_owned(),
         format!("model_providers.test.base_url=\"{}\"", server.url()),
@@ -91,7 +132,8 @@ fn goes_on(stage: &Stage, server: &ModelServer, before: &Printed, what: &str) {
         assert!(text.contains(message.trim()), "{what}: {message:?} was printed and is missing");
     }
     for command in &before.finished {
-        let step = command.split("step-").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        let Some(rest) = command.split("step-").nth(1) else { continue };
+        let step = rest.split(' ').next().unwrap();
         assert_eq!(
             all.iter().filter(|line| **line == format!("step-{step}")).count(),
             1,
@@ -105,7 +147,9 @@ fn goes_on(stage: &Stage, server: &ModelServer, before: &Printed, what: &str) {
     {
         let item =
             requested.iter().map(|body| &body["item"]).find(|item| item["call"] == body["call"]);
-        let step = item.unwrap()["wire_id"].as_str().unwrap().trim_start_matches("call_");
+        let Some(step) = item.unwrap()["wire_id"].as_str().unwrap().strip_prefix("call_") else {
+            continue;
+        };
         assert!(
             unique.contains(format!("step-{step}").as_str()),
             "{what}: step {step} reported, not done"
@@ -116,19 +160,29 @@ fn goes_on(stage: &Stage, server: &ModelServer, before: &Printed, what: &str) {
 }
 
 /// How many lines the log of an undisturbed run has.
-fn undisturbed() -> u64 {
-    let server = ModelServer::start(script());
+fn undisturbed(steps: Steps) -> u64 {
+    let server = ModelServer::start(steps.script());
     let stage = Stage::new();
     host(&stage, &server, &["--", "go"]).run().assert_success();
     let lines = stage.log().lines().len();
     assert_eq!(stage.read("lines").lines().count(), STEPS);
+    assert_eq!(server.requests().len(), steps.requests());
     lines as u64
 }
 
 #[test]
 fn aborted_at_every_point_of_every_line() {
-    let lines = undisturbed();
-    assert!(lines > 6 * STEPS as u64, "{lines}");
+    aborted_everywhere(Steps::OneByOne, 6 * STEPS as u64);
+}
+
+#[test]
+fn aborted_at_every_point_of_every_line_with_calls_side_by_side() {
+    aborted_everywhere(Steps::SideBySide, 4 * STEPS as u64);
+}
+
+fn aborted_everywhere(steps: Steps, at_least: u64) {
+    let lines = undisturbed(steps);
+    assert!(lines > at_least, "{lines}");
     let points = ["before-write", "after-write", "after-publish"];
     let cases: Vec<(u64, &str)> =
         (0..lines).flat_map(|seq| points.map(|point| (seq, point))).collect();
@@ -138,16 +192,16 @@ fn aborted_at_every_point_of_every_line() {
             scope.spawn(|| {
                 loop {
                     let Some((seq, point)) = cases.lock().unwrap().next() else { return };
-                    aborted(seq, point);
+                    aborted(steps, seq, point);
                 }
             });
         }
     });
 }
 
-fn aborted(seq: u64, point: &str) {
-    let what = format!("{point} {seq}");
-    let server = ModelServer::start(script());
+fn aborted(steps: Steps, seq: u64, point: &str) {
+    let what = format!("{steps:?} {point} {seq}");
+    let server = ModelServer::start(steps.script());
     let stage = Stage::new();
     let abort = format!("{point}:{seq}");
     let died = host(&stage, &server, &["--abort", &abort, "--", "go"]).run();
@@ -167,7 +221,16 @@ fn aborted(seq: u64, point: &str) {
 
 #[test]
 fn interrupted_at_every_record() {
-    let lines = undisturbed();
+    interrupted_everywhere(Steps::OneByOne);
+}
+
+#[test]
+fn interrupted_at_every_record_with_calls_side_by_side() {
+    interrupted_everywhere(Steps::SideBySide);
+}
+
+fn interrupted_everywhere(steps: Steps) {
+    let lines = undisturbed(steps);
     let points = ["before-write", "after-publish"];
     let cases: Vec<(u64, &str)> =
         (0..lines).flat_map(|seq| points.map(|point| (seq, point))).collect();
@@ -177,16 +240,16 @@ fn interrupted_at_every_record() {
             scope.spawn(|| {
                 loop {
                     let Some((seq, point)) = cases.lock().unwrap().next() else { return };
-                    interrupted(seq, point);
+                    interrupted(steps, seq, point);
                 }
             });
         }
     });
 }
 
-fn interrupted(seq: u64, point: &str) {
-    let what = format!("interrupt {point} {seq}");
-    let server = ModelServer::start(script());
+fn interrupted(steps: Steps, seq: u64, point: &str) {
+    let what = format!("{steps:?}, interrupt {point} {seq}");
+    let server = ModelServer::start(steps.script());
     let stage = Stage::new();
     let interrupt = format!("{point}:{seq}");
     let ended = host(&stage, &server, &["--interrupt", &interrupt, "--", "go"]).run();
@@ -254,13 +317,22 @@ impl Instants {
 
 #[test]
 fn killed_with_its_tree_at_random_instants() {
+    killed_at_random(Steps::OneByOne);
+}
+
+#[test]
+fn killed_with_its_tree_at_random_instants_with_calls_side_by_side() {
+    killed_at_random(Steps::SideBySide);
+}
+
+fn killed_at_random(steps: Steps) {
     let instants = Mutex::new(Instants { state: 0x2545_f491_4f6c_dd1d, tried: 0, landed: 0 });
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
                     let Some((number, random)) = instants.lock().unwrap().next() else { return };
-                    let landed = killed(number, random);
+                    let landed = killed(steps, number, random);
                     instants.lock().unwrap().landed += usize::from(landed);
                 }
             });
@@ -271,12 +343,12 @@ fn killed_with_its_tree_at_random_instants() {
 }
 
 /// Whether the kill came while the turn ran.
-fn killed(number: usize, random: u64) -> bool {
-    let server = ModelServer::start(script());
+fn killed(steps: Steps, number: usize, random: u64) -> bool {
+    let server = ModelServer::start(steps.script());
     let stage = Stage::new();
     let mut running = host(&stage, &server, &["--", "go"]).start();
     // After so many requests, and then so many turns of a loop: an instant within a step.
-    let requests = usize::try_from(random % (STEPS as u64 + 1)).unwrap();
+    let requests = usize::try_from(random % steps.requests() as u64).unwrap();
     server.wait_requests_blocking(requests);
     for _ in 0..(random >> 8) % 3_000_000 {
         std::hint::spin_loop();
@@ -284,7 +356,7 @@ fn killed(number: usize, random: u64) -> bool {
     let ended = running.has_ended();
     running.kill_tree();
     let died = running.wait();
-    let what = format!("kill {number} after {requests} requests");
+    let what = format!("{steps:?}, kill {number} after {requests} requests");
     let before = printed(&died.stdout());
     stage.assert_no_process_left();
     if stage.logs().is_empty() || stage.log().bodies("OpAccepted").is_empty() {
@@ -304,7 +376,7 @@ fn killed(number: usize, random: u64) -> bool {
 
 #[test]
 fn a_full_disk_stops_the_turn_and_says_so() {
-    let server = ModelServer::start(script());
+    let server = ModelServer::start(Steps::OneByOne.script());
     let stage = Stage::new();
     let failed = host(&stage, &server, &["--full", "20", "--", "go"]).run();
     assert!(failed.stderr().contains("landed: "));
@@ -318,7 +390,7 @@ fn a_full_disk_stops_the_turn_and_says_so() {
 #[test]
 fn signals_of_the_harness_are_what_they_say() {
     // The kill above is a SIGKILL of the whole tree.
-    let server = ModelServer::start(script());
+    let server = ModelServer::start(Steps::OneByOne.script());
     let stage = Stage::new();
     let running = host(&stage, &server, &["--", "go"]).start();
     server.wait_requests_blocking(1);

@@ -10,15 +10,16 @@ use std::collections::HashSet;
 use troupe_kit::{Fault, Moment};
 use troupe_types::{Item, ModelRequest};
 
-/// Two steps with several calls each, then an answer in parts.
+/// Two steps with several calls each, some of which run side by side, then an answer in parts.
 fn script(request: &ModelRequest) -> Vec<Beat> {
     match outputs(request) {
         0 => {
             let mut beats = says(0, "first a look");
-            beats.extend([call(1, "read", "r1"), call(2, "read_slow", "r2"), Beat::End(10)]);
+            beats.extend([call(1, "read", "r1"), call(2, "read_slow", "r2")]);
+            beats.extend([call(3, "look", "l1"), call(4, "look", "l2"), Beat::End(10)]);
             beats
         }
-        2 => calls(&[("write", "w1"), ("read", "r3"), ("write", "w2")]),
+        4 => calls(&[("write", "w1"), ("read", "r3"), ("run", "w2")]),
         _ => answer("all is written"),
     }
 }
@@ -98,7 +99,9 @@ async fn one_crash(expected: &[String], role: &str, at: u64, moment: Moment) -> 
             lines
         };
         assert_eq!(sorted(&got), sorted(expected), "{what}: {transcript:#?}");
-        assert_eq!(effects, ["w1", "w2"], "{what}");
+        let (looks, writes) = effects.split_at(2);
+        assert_eq!(writes, ["w1", "w2"], "{what}");
+        assert!(looks.iter().all(|look| look.starts_with('l')), "{what}: {looks:?}");
     }
     assert_eq!(transcript.last().unwrap(), "turn completed", "{what}: {transcript:#?}");
     for request in stage.requests() {
