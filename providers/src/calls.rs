@@ -8,7 +8,9 @@ use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
-use troupe_types::{CallId, CallInput, CallItem, Content, Item, OutputItem, ToolKind, ToolSpec};
+use troupe_types::{
+    CallId, CallInput, CallItem, Content, Item, OutputItem, ToolKind, ToolSpec, Wire,
+};
 
 /// The longest call id OpenAI accepts.
 const MAX_ID: usize = 64;
@@ -17,14 +19,19 @@ const MAX_ID: usize = 64;
 pub(crate) struct CallBook<'a> {
     ids: HashMap<CallId, Cow<'a, str>>,
     text_calls: HashSet<CallId>,
+    opaque: HashMap<CallId, &'a str>,
     outputs: HashMap<CallId, &'a OutputItem>,
 }
 
 impl<'a> CallBook<'a> {
-    /// Reads a context.
-    pub(crate) fn new(items: &'a [Arc<Item>]) -> Self {
-        let mut book =
-            Self { ids: HashMap::new(), text_calls: HashSet::new(), outputs: HashMap::new() };
+    /// Reads a context for this wire.
+    pub(crate) fn new(items: &'a [Arc<Item>], wire: Wire) -> Self {
+        let mut book = Self {
+            ids: HashMap::new(),
+            text_calls: HashSet::new(),
+            opaque: HashMap::new(),
+            outputs: HashMap::new(),
+        };
         let mut seen = HashSet::new();
         for item in items {
             match &**item {
@@ -35,6 +42,9 @@ impl<'a> CallBook<'a> {
                     book.ids.insert(call.call, id);
                     if matches!(call.input, CallInput::Text(_)) {
                         book.text_calls.insert(call.call);
+                    }
+                    if let Some(part) = call.opaque.as_ref().filter(|part| part.wire == wire) {
+                        book.opaque.insert(call.call, &part.json);
                     }
                 }
                 Item::Output(output) => {
@@ -55,6 +65,11 @@ impl<'a> CallBook<'a> {
     /// Whether the call's arguments were free text.
     pub(crate) fn is_text(&self, call: CallId) -> bool {
         self.text_calls.contains(&call)
+    }
+
+    /// What this wire had of the call beside its ids, its tool and its arguments.
+    pub(crate) fn opaque(&self, call: CallId) -> Option<&'a str> {
+        self.opaque.get(&call).copied()
     }
 
     /// The output of a call.

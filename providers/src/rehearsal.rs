@@ -159,6 +159,7 @@ impl Script {
                 id: None,
                 tool: call.tool.clone(),
                 input: call.input(),
+                opaque: None,
             });
             events.push(ModelEvent::ItemDone { index, item });
             index += 1;

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod decode;
 mod event;
+mod kinds;
 mod numbers;
 mod slots;
 mod wire;

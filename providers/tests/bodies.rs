@@ -54,11 +54,12 @@ fn said(text: &str, id: &str) -> Item {
 
 fn call(wire_id: &str, id: Option<&str>, tool: &str, input: CallInput) -> CallItem {
     let (wire_id, tool) = (wire_id.to_owned(), tool.to_owned());
-    CallItem { call: CallId::new(), wire_id, id: id.map(str::to_owned), tool, input }
+    CallItem { call: CallId::new(), wire_id, id: id.map(str::to_owned), tool, input, opaque: None }
 }
 
 fn output(call: &CallItem, content: Vec<Content>) -> Item {
-    Item::Output(OutputItem { call: call.call, outcome: Outcome::Completed, content })
+    let outcome = Outcome::Completed;
+    Item::Output(OutputItem { call: call.call, outcome, content, exit_code: None })
 }
 
 fn thought(wire: Wire, json: &str) -> Item {
@@ -209,24 +210,33 @@ async fn chat_templates_get_roles_in_turn_and_outputs_after_their_calls() {
 
 #[tokio::test]
 async fn words_and_calls_of_two_answers_stay_apart_and_cut_words_are_joined() {
+    let extra = |sig: &str| {
+        let json = format!("{{\"extra_content\":{{\"sig\":\"{sig}\"}}}}");
+        Opaque { wire: Wire::Chat, json }
+    };
     let first = call("1", None, "read", CallInput::Json(String::new()));
-    let extra = Opaque { wire: Wire::Chat, json: r#"{"extra_content":{"sig":"S"}}"#.to_owned() };
+    let mut second = call("2", None, "read", CallInput::Json(String::new()));
+    second.opaque = Some(extra("T"));
     let items = vec![
         Item::Summary(SummaryItem { text: "so far".to_owned() }),
-        Item::Opaque(OpaqueItem { kind: "tool_call".to_owned(), opaque: extra }),
+        // As logs of earlier versions have it.
+        Item::Opaque(OpaqueItem { kind: "tool_call".to_owned(), opaque: extra("S") }),
         Item::Call(first.clone()),
+        Item::Call(second.clone()),
         output(&first, vec![]),
+        output(&second, vec![]),
         said("one", "x"),
         said("two", "y"),
     ];
     let body = sent(WireApi::Chat, "mock", with(items)).await;
     let messages = body["messages"].as_array().unwrap();
     let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap()).collect();
-    assert_eq!(roles, ["system", "user", "assistant", "tool", "assistant", "user"]);
+    assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "assistant", "user"]);
     assert_eq!(messages[2]["content"], Value::Null);
     assert_eq!(messages[2]["tool_calls"][0]["function"]["arguments"], "{}");
     assert_eq!(messages[2]["tool_calls"][0]["extra_content"], json!({"sig": "S"}));
-    assert_eq!(messages[4]["content"], "one\n\ntwo");
+    assert_eq!(messages[2]["tool_calls"][1]["extra_content"], json!({"sig": "T"}));
+    assert_eq!(messages[5]["content"], "one\n\ntwo");
 }
 
 #[tokio::test]

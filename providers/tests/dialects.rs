@@ -112,8 +112,7 @@ const RECORDED: &[(&str, &[&str])] = &[
         "chat-gemini.sse",
         &[
             "opened gm",
-            r#"done 0 opaque tool_call {"extra_content":{"google": {"thought_signature": "SIG=="}}}"#,
-            r#"done 1 call function-call-1 read json {"path":"a"}"#,
+            r#"done 0 call function-call-1 read json {"path":"a"} with {"extra_content":{"google": {"thought_signature": "SIG=="}}}"#,
             "completed in 3/0/0 out 2/0 total 5 None",
         ],
     ),

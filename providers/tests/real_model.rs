@@ -81,6 +81,7 @@ async fn a_whole_conversation_is_accepted() {
             id: None,
             tool: tool.to_owned(),
             input,
+            opaque: None,
         };
         let calls = [
             call("", "read", CallInput::Json("{\"path\":\"a\"}".to_owned())),
@@ -112,6 +113,7 @@ async fn a_whole_conversation_is_accepted() {
                 call: call.call,
                 outcome: Outcome::Completed,
                 content: vec![Content::text("done")],
+                exit_code: None,
             })
         }));
         items.push(context(Role::Developer, "A later word of the host."));

@@ -4,7 +4,7 @@ use crate::{
     exit::message_of,
     text::{
         NO_FINAL_MESSAGE, Retries, clean, exit_code, flaws, given, grouped, mended, script,
-        summary, tokens, weaker, why,
+        servers_own, summary, tokens, weaker, why,
     },
 };
 use std::{
@@ -295,6 +295,10 @@ impl HumanEvents {
                 );
                 self.block(&text)
             }
+            Item::Opaque(item) => match servers_own(item) {
+                Some(text) => self.block(&self.paint(DIM, &clean(&text))),
+                None => String::new(),
+            },
             _ => String::new(),
         }
     }

@@ -3,7 +3,10 @@
 use crate::{
     exit::message_of,
     item::{Status, command_facts},
-    text::{NO_FINAL_MESSAGE, Retries, command_line, exit_code, flaws, given, mended, weaker, why},
+    text::{
+        NO_FINAL_MESSAGE, Retries, command_line, exit_code, flaws, given, mended, servers_own,
+        weaker, why,
+    },
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -165,6 +168,9 @@ impl JsonEvents {
                     return Vec::new();
                 }
                 vec![self.item("reasoning", json!({ "text": text }))]
+            }
+            Item::Opaque(item) => {
+                servers_own(&item).map(|text| self.warning(&text)).into_iter().collect()
             }
             _ => Vec::new(),
         }

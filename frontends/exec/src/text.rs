@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 use troupe_types::{
-    CallDetail, CallFinished, CallResult, CommandEnd, Content, LogFlaw, LogFlaws, Mended, Outcome,
-    RequestRetried, RetryCause, Span, TurnFinished,
+    CallDetail, CallFinished, CallResult, CommandEnd, Content, LogFlaw, LogFlaws, Mended,
+    OpaqueItem, Outcome, RequestRetried, RetryCause, Span, TurnFinished, Wire, start_of,
 };
 
 /// A command line as one would type it.
@@ -27,6 +27,18 @@ pub(crate) fn given(finished: &CallFinished) -> String {
             content.iter().filter_map(Content::as_text).collect::<Vec<_>>().join("\n")
         }
         CallResult::Nothing | CallResult::NotWritten { .. } => String::new(),
+    }
+}
+
+/// A line on a part of an answer that is neither words nor a call of ours. None for what says nothing to
+/// people: on the Chat wire such parts are members of the call after them.
+pub(crate) fn servers_own(item: &OpaqueItem) -> Option<String> {
+    let name = start_of(&item.kind, 64);
+    match item.opaque.wire {
+        Wire::Responses => {
+            Some(format!("the server's own work, or an item of an unknown kind: {name}"))
+        }
+        Wire::Chat | Wire::Rehearsal => None,
     }
 }
 

@@ -216,6 +216,10 @@ pub struct CallItem {
     pub tool: String,
     /// The arguments.
     pub input: CallInput,
+    /// The provider's part that this call is, or the members of it that have no place here: sent back
+    /// verbatim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opaque: Option<Opaque>,
 }
 
 /// What came of a call.
@@ -227,6 +231,9 @@ pub struct OutputItem {
     pub outcome: Outcome,
     /// What the model is shown.
     pub content: Vec<Content>,
+    /// The exit status of a command that ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 /// The summary that replaced earlier items.

@@ -4,7 +4,6 @@
 //! message, at the start; user and assistant in turn; tool messages right after their calls; the last
 //! word not the assistant's. So neighbours are merged and outputs placed by their calls.
 
-use super::CALL_EXTRA;
 use crate::{
     ModelError,
     calls::{self, CallBook},
@@ -16,6 +15,9 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use troupe_types::{CallItem, Content, ErrorClass, Item, ModelRequest, Wire};
+
+/// The kind of an item with further members of the call after it.
+const CALL_EXTRA: &str = "tool_call";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -138,7 +140,7 @@ fn extras<S: Serializer>(kept: &Option<&str>, serializer: S) -> Result<S::Ok, S:
 
 /// The whole body.
 pub(crate) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
-    let book = CallBook::new(&request.items);
+    let book = CallBook::new(&request.items, Wire::Chat);
     let tools = request.tools.iter().map(|tool| {
         let (description, schema) = calls::as_function(tool);
         let parameters = Verbatim(schema);
@@ -218,11 +220,12 @@ impl<'a> Writer<'a> {
             }
             Item::Call(call) => {
                 self.end_user();
-                let extra = self.extra.take();
+                let extra = self.book.opaque(call.call).or(self.extra.take());
                 self.answer.get_or_insert_default().calls.push((call, extra));
             }
             // Outputs are written right after their calls.
             Item::Output(_) => self.end_answer(),
+            // Logs of earlier versions have the further members of a call in an item before it.
             Item::Opaque(part) if part.opaque.wire == Wire::Chat && part.kind == CALL_EXTRA => {
                 self.extra = Some(&part.opaque.json);
             }

@@ -3,10 +3,7 @@
 //! Items are complete only at the end of the answer: reasoning, text and calls then follow in the order
 //! they began.
 
-use super::{
-    CALL_EXTRA,
-    partial::{CallDelta, FunctionDelta, PartialCalls},
-};
+use super::partial::{CallDelta, FunctionDelta, PartialCalls};
 use crate::{
     ModelError,
     endpoint::Endpoint,
@@ -20,8 +17,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 use troupe_types::{
-    AssistantItem, ErrorClass, Item, ModelEvent, Opaque, OpaqueItem, ReasoningItem, Usage, Wire,
-    says_something,
+    AssistantItem, ErrorClass, Item, ModelEvent, Opaque, ReasoningItem, Usage, Wire, says_something,
 };
 
 #[derive(Deserialize)]
@@ -328,20 +324,11 @@ impl Decoder {
             }
             _ => {}
         }
-        for (call, extra) in calls.map_err(|name| self.ambiguous(&name))? {
-            if let Some(json) = extra {
-                let opaque = Opaque { wire: Wire::Chat, json };
-                let item = Item::Opaque(OpaqueItem { kind: CALL_EXTRA.to_owned(), opaque });
-                self.done(item, out);
-            }
-            self.done(Item::Call(call), out);
+        for call in calls.map_err(|name| self.ambiguous(&name))? {
+            out.done(self.next_index, Item::Call(call));
+            self.next_index += 1;
         }
         Ok(Flow::Done(ModelEvent::Completed { usage: self.usage, end_turn: None }))
-    }
-
-    fn done(&mut self, item: Item, out: &mut Events) {
-        out.done(self.next_index, item);
-        self.next_index += 1;
     }
 
     fn close_texts(&mut self, cut: bool, out: &mut Events) {

@@ -8,25 +8,70 @@
 
 use crate::{
     calls,
-    json::{is_object, text_or_empty, text_or_raw, value_or_text},
+    json::{Name, is_object, text_or_empty, text_or_raw, value_or_text},
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize,
+    de::{Deserializer, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
-use std::collections::HashSet;
-use troupe_types::{CallId, CallItem};
+use std::{collections::HashSet, fmt};
+use troupe_types::{CallId, CallInput, CallItem, Opaque, Wire};
 
 /// A piece of a call.
-#[derive(Deserialize)]
+#[derive(Default)]
 pub(crate) struct CallDelta<'a> {
-    #[serde(borrow, default)]
     index: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
     function: Option<FunctionDelta<'a>>,
+    /// A tool that takes free text.
+    custom: Option<CustomDelta<'a>>,
     /// Google's thought signatures.
-    #[serde(borrow, default)]
     extra_content: Option<&'a RawValue>,
+    /// The type, and the last of the other members: a call of another type has its own words there.
+    kind: Option<&'a RawValue>,
+    other: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for CallDelta<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(CallVisitor)
+    }
+}
+
+struct CallVisitor;
+
+impl<'de> Visitor<'de> for CallVisitor {
+    type Value = CallDelta<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a piece of a call")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut delta = CallDelta::default();
+        while let Some(Name(name)) = members.next_key()? {
+            match &*name {
+                "index" => delta.index = members.next_value()?,
+                "id" => delta.id = members.next_value()?,
+                "function" => delta.function = members.next_value()?,
+                "custom" => delta.custom = members.next_value()?,
+                "extra_content" => delta.extra_content = members.next_value()?,
+                "type" => delta.kind = members.next_value()?,
+                _ => delta.other = members.next_value::<Option<&RawValue>>()?.or(delta.other),
+            }
+        }
+        Ok(delta)
+    }
+}
+
+/// The text of a piece for a tool that takes free text.
+#[derive(Deserialize)]
+pub(crate) struct CustomDelta<'a> {
+    #[serde(borrow, default)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
 }
 
 /// The function of a piece.
@@ -44,6 +89,8 @@ struct PartialCall {
     name: String,
     arguments: String,
     extra: Option<String>,
+    /// Its arguments are free text.
+    custom: bool,
     /// It was named again after it was whole: what comes next may be another call of this name.
     again: bool,
     /// Its arguments came under several ids.
@@ -57,6 +104,31 @@ struct Piece {
     name: String,
     arguments: String,
     extra: Option<String>,
+    custom: bool,
+}
+
+impl Piece {
+    fn read(delta: &CallDelta<'_>) -> Self {
+        let extra = delta.extra_content.filter(|raw| raw.get() != "null");
+        let (name, arguments) = match (&delta.function, &delta.custom) {
+            (Some(function), _) => (text_or_empty(function.name), text_or_raw(function.arguments)),
+            (None, Some(custom)) => (text_or_empty(custom.name), text_or_raw(custom.input)),
+            // Of a type that is not known: its name is all that can be said.
+            (None, None) => {
+                let kind = text_or_empty(delta.kind);
+                let known = matches!(&*kind, "" | "function" | "custom");
+                if known { Default::default() } else { (kind, text_or_raw(delta.other)) }
+            }
+        };
+        Self {
+            index: delta.index.and_then(|raw| serde_json::from_str::<u64>(raw.get()).ok()),
+            id: text_or_raw(delta.id).into_owned(),
+            name: name.into_owned(),
+            arguments: arguments.into_owned(),
+            extra: extra.map(|raw| format!("{{\"extra_content\":{}}}", raw.get())),
+            custom: delta.function.is_none() && delta.custom.is_some(),
+        }
+    }
 }
 
 /// What a piece is to a call.
@@ -90,20 +162,11 @@ impl PartialCalls {
 
     /// A piece in the form that came before tool calls.
     pub(crate) fn add_function(&mut self, function: FunctionDelta<'_>) {
-        let function = Some(function);
-        self.add_all(&[CallDelta { index: None, id: None, function, extra_content: None }]);
+        self.add_all(&[CallDelta { function: Some(function), ..CallDelta::default() }]);
     }
 
     fn add(&mut self, delta: &CallDelta<'_>) {
-        let function = delta.function.as_ref();
-        let extra = delta.extra_content.filter(|raw| raw.get() != "null");
-        let mut piece = Piece {
-            index: delta.index.and_then(|raw| serde_json::from_str::<u64>(raw.get()).ok()),
-            id: text_or_raw(delta.id).into_owned(),
-            name: text_or_empty(function.and_then(|function| function.name)).into_owned(),
-            arguments: text_or_raw(function.and_then(|function| function.arguments)).into_owned(),
-            extra: extra.map(|raw| format!("{{\"extra_content\":{}}}", raw.get())),
-        };
+        let mut piece = Piece::read(delta);
         let Some(at) = self.owner(&piece) else { return self.start(piece) };
         let call = &mut self.calls[at];
         match call.bond(&piece, at >= self.chunk) {
@@ -132,17 +195,14 @@ impl PartialCalls {
     }
 
     fn start(&mut self, piece: Piece) {
-        let Piece { index, id, name, arguments, extra } = piece;
+        let Piece { index, id, name, arguments, extra, custom } = piece;
         let (again, ids_vary) = (false, false);
-        self.calls.push(PartialCall { index, id, name, arguments, extra, again, ids_vary });
+        let call = PartialCall { index, id, name, arguments, extra, custom, again, ids_vary };
+        self.calls.push(call);
     }
 
-    /// The calls in their order, each with the further members to be sent back with it; or of which
-    /// tool there are calls that cannot be told apart.
-    pub(crate) fn finish(
-        &mut self,
-        custom: &HashSet<String>,
-    ) -> Result<Vec<(CallItem, Option<String>)>, String> {
+    /// The calls in their order, or of which tool there are calls that cannot be told apart.
+    pub(crate) fn finish(&mut self, custom: &HashSet<String>) -> Result<Vec<CallItem>, String> {
         if let Some(name) = self.unclear.take() {
             return Err(name);
         }
@@ -151,11 +211,16 @@ impl PartialCalls {
         drop_empty_starts(&mut calls);
         drop_repeated(&mut calls);
         calls.sort_by_key(|call| call.index.unwrap_or_default());
-        let item = |call: PartialCall| {
-            let input = calls::input(custom.contains(&call.name), call.arguments);
-            let id = CallId::new();
-            let item = CallItem { call: id, wire_id: call.id, id: None, tool: call.name, input };
-            (item, call.extra)
+        let item = |call: PartialCall| CallItem {
+            call: CallId::new(),
+            wire_id: call.id,
+            id: None,
+            input: match call.custom {
+                true => CallInput::Text(call.arguments),
+                false => calls::input(custom.contains(&call.name), call.arguments),
+            },
+            tool: call.name,
+            opaque: call.extra.map(|json| Opaque { wire: Wire::Chat, json }),
         };
         Ok(calls.into_iter().map(item).collect())
     }
@@ -211,6 +276,10 @@ impl PartialCall {
         if other_name && piece.index.is_none() && piece.id.is_empty() {
             return another();
         }
+        // Free text shows no end: a name under another id begins another call.
+        if other_id && named && piece.custom {
+            return another();
+        }
         if other_id {
             // Another id is another call, unless the arguments are in the middle.
             return match (named, self.arguments.is_empty()) {
@@ -256,5 +325,6 @@ impl PartialCall {
         }
         self.arguments.push_str(&piece.arguments);
         self.extra = piece.extra.or(self.extra.take());
+        self.custom |= piece.custom;
     }
 }

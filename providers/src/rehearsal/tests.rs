@@ -14,7 +14,8 @@ fn user() -> Item {
 }
 
 fn output() -> Item {
-    Item::Output(OutputItem { call: CallId::new(), outcome: Outcome::Completed, content: vec![] })
+    let (call, outcome, content) = (CallId::new(), Outcome::Completed, Vec::new());
+    Item::Output(OutputItem { call, outcome, content, exit_code: None })
 }
 
 fn said() -> Item {

@@ -5,6 +5,7 @@
 //! messages become part of the instructions, later ones user messages, neighbouring user messages
 //! one message, and custom tools functions.
 
+use super::kinds;
 use crate::{
     ModelError,
     calls::{self, CallBook},
@@ -95,7 +96,12 @@ pub(crate) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Result<Vec<u8
     let body = Body {
         model: &request.model,
         instructions: with_leading(&request.instructions, &leading),
-        input: Input { items, book: CallBook::new(items), openai, stored: endpoint.azure },
+        input: Input {
+            items,
+            book: CallBook::new(items, Wire::Responses),
+            openai,
+            stored: endpoint.azure,
+        },
         tools: (!tools.is_empty()).then_some(tools),
         tool_choice: "auto",
         parallel_tool_calls: true,
@@ -203,6 +209,15 @@ enum Part<'a> {
     OutputText { text: &'a str },
 }
 
+/// An item that answers a call.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer<'a> {
+    Wired(Wired<'a>),
+    /// Of a kind of its own.
+    Own(serde_json::Value),
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Output<'a> {
@@ -231,10 +246,16 @@ impl Serialize for Input<'_> {
                 Item::Opaque(_) => {}
                 Item::Assistant(said) if said.text.is_empty() => {}
                 Item::Assistant(said) => list.serialize_element(&assistant(said))?,
-                Item::Call(call) => list.serialize_element(&self.call(call))?,
+                Item::Call(call) => match self.book.opaque(call.call) {
+                    Some(json) => match kinds::under_id(json, self.id(call)) {
+                        Some(item) => list.serialize_element(&item)?,
+                        None => list.serialize_element(&Verbatim(json))?,
+                    },
+                    None => list.serialize_element(&self.call(call))?,
+                },
                 Item::Output(output) => {
-                    if let Some(wired) = self.output(output) {
-                        list.serialize_element(&wired)?;
+                    for answer in self.answer(output) {
+                        list.serialize_element(&answer)?;
                     }
                 }
                 Item::User(_) | Item::Context(_) | Item::Summary(_) => {
@@ -293,8 +314,12 @@ impl<'a> Input<'a> {
         Some(json)
     }
 
+    fn id(&'a self, call: &'a CallItem) -> &'a str {
+        self.book.id(call.call).unwrap_or(&call.wire_id)
+    }
+
     fn call(&'a self, call: &'a CallItem) -> Wired<'a> {
-        let call_id = self.book.id(call.call).unwrap_or(&call.wire_id);
+        let call_id = self.id(call);
         let (id, name) = (wire_id(call.id.as_deref()), call.tool.as_str());
         match &call.input {
             CallInput::Text(input) if self.openai => {
@@ -311,6 +336,16 @@ impl<'a> Input<'a> {
                 name,
                 arguments: calls::arguments(call),
             },
+        }
+    }
+
+    /// What answers a call: the output that belongs to its kind.
+    fn answer(&'a self, item: &'a OutputItem) -> Vec<Answer<'a>> {
+        let role = if self.openai { "developer" } else { "user" };
+        let own = self.book.opaque(item.call).zip(self.book.id(item.call));
+        match own.and_then(|(json, id)| kinds::answer(json, id, item, role)) {
+            Some(items) => items.into_iter().map(Answer::Own).collect(),
+            None => self.output(item).map(Answer::Wired).into_iter().collect(),
         }
     }
 

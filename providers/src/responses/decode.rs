@@ -2,9 +2,10 @@
 
 use super::{
     event::Event,
+    kinds::{self, Kind},
     numbers::Numbers,
     slots::{Owner, Place, Slots},
-    wire::{Kind, Listed, Said, WireItem, call, owned, read},
+    wire::{Listed, Said, WireItem, call, owned, read},
 };
 use crate::{
     ModelError,
@@ -17,7 +18,9 @@ use crate::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
-use troupe_types::{AssistantItem, ErrorClass, Item, ModelEvent, says_something};
+use troupe_types::{
+    AssistantItem, CallItem, ErrorClass, Item, ModelEvent, OpaqueItem, says_something,
+};
 
 #[derive(Deserialize)]
 struct Response<'a> {
@@ -48,8 +51,10 @@ pub(crate) struct Decoder {
     custom: HashSet<String>,
     slots: Slots,
     /// Complete items that wait for the end, because a call before them came without arguments, which
-    /// the last event may bring.
+    /// the last event may bring, or without a word on who is to make it.
     held: Vec<(usize, Item)>,
+    /// The ids of calls whose output came with the answer: the server made them.
+    answered: HashSet<String>,
     /// Pieces of arguments came that may be any of several calls'.
     unclear: bool,
     /// A complete item said something.
@@ -65,6 +70,7 @@ impl Decoder {
             custom,
             slots: Slots::default(),
             held: Vec::new(),
+            answered: HashSet::new(),
             unclear: false,
             said: false,
             numbers: Numbers::default(),
@@ -189,7 +195,7 @@ impl Decoder {
             (true, Kind::Custom) => json::text_or_empty(event.input),
             (true, _) => json::text_or_raw(event.arguments),
         };
-        match self.slots.owner(Kind::is_call, kind, event.named()) {
+        match self.slots.owner(Kind::is_streamed, kind, event.named()) {
             Owner::Slot(at) if whole && !text.is_empty() => {
                 self.slots.0[at].hear(0);
                 self.slots.0[at].text = text.into_owned();
@@ -257,7 +263,9 @@ impl Decoder {
         slot.said = (!(silent && early)).then_some(said);
         let known = (&*slot.call_id, &*slot.id, &*slot.name);
         let done = item.item(raw, text, known, &self.custom);
-        self.done(at, done, silent && early, out);
+        self.answered.extend(item.answers().map(str::to_owned));
+        let unclear = silent || item.is_servers().is_none();
+        self.done(at, done, unclear && early, out);
         Ok(())
     }
 
@@ -270,7 +278,7 @@ impl Decoder {
         } else if hold || !self.held.is_empty() {
             self.held.push((at, item));
         } else {
-            out.done(index(at), item);
+            out.done(index(at), self.unless_answered(item));
         }
     }
 
@@ -306,6 +314,8 @@ impl Decoder {
     ) -> Result<(), ModelError> {
         let output = response.and_then(|response| response.output.as_deref()).unwrap_or_default();
         let items: Vec<_> = output.iter().filter_map(|raw| Listed::read(raw)).collect();
+        let answered = items.iter().filter_map(|listed| listed.item.answers());
+        self.answered.extend(answered.map(str::to_owned));
         let places = self.slots.listed(&items);
         for (listed, place) in items.iter().zip(places) {
             let item = &listed.item;
@@ -325,6 +335,7 @@ impl Decoder {
     /// Completes what began and never was completed, and lets go what was held.
     fn close(&mut self, out: &mut Events, cut: bool) -> Result<(), ModelError> {
         for (at, item) in std::mem::take(&mut self.held) {
+            let item = self.unless_answered(item);
             if !(cut && matches!(item, Item::Call(_))) {
                 self.slots.0[at].said.get_or_insert(Said::Other(serde_json::Value::Null));
                 out.done(index(at), item);
@@ -350,10 +361,27 @@ impl Decoder {
                     let item = call(kind, ids, slot.name.clone(), text, &self.custom);
                     out.done(index(at), Item::Call(item));
                 }
+                kind if kind.is_call() && !cut => {
+                    let name = slot.name.clone();
+                    return Err(self.lost(&name));
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// A call as the server's own work, if it made the call itself.
+    fn unless_answered(&self, item: Item) -> Item {
+        match item {
+            Item::Call(CallItem { wire_id, opaque: Some(opaque), .. })
+                if self.answered.contains(&wire_id) =>
+            {
+                let kind = kinds::name_of(&opaque.json);
+                Item::Opaque(OpaqueItem { kind, opaque })
+            }
+            item => item,
+        }
     }
 
     fn ambiguous(&self, name: &str) -> ModelError {

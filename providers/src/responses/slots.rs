@@ -3,7 +3,10 @@
 //! Servers and gateways number two items alike, name one item twice (as an event, and again in the
 //! last one), give it another id each time, or none. An item's place in our events is its slot's.
 
-use super::wire::{Kind, Listed, Said, WireItem};
+use super::{
+    kinds::Kind,
+    wire::{Listed, Said, WireItem},
+};
 
 /// One item.
 pub(super) struct Slot {

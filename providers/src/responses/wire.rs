@@ -1,5 +1,6 @@
 //! The items of a Responses answer as servers write them, and as ours.
 
+use super::kinds::{self, Kind};
 use crate::{
     calls,
     digest::digest,
@@ -34,24 +35,16 @@ pub(super) struct WireItem<'a> {
     content: Option<&'a RawValue>,
     #[serde(borrow, default)]
     summary: Option<&'a RawValue>,
-}
-
-/// What an item is to us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Message,
-    Reasoning,
-    /// A call of a function.
-    Function,
-    /// A call of a tool that takes free text.
-    Custom,
-    Other,
-}
-
-impl Kind {
-    pub(super) fn is_call(self) -> bool {
-        matches!(self, Self::Function | Self::Custom)
-    }
+    /// The arguments of calls of built-in tools.
+    #[serde(borrow, default)]
+    action: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    operation: Option<&'a RawValue>,
+    /// Where such a call is made.
+    #[serde(borrow, default)]
+    environment: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    execution: Name<'a>,
 }
 
 #[derive(Deserialize)]
@@ -64,13 +57,7 @@ struct Part<'a> {
 
 impl WireItem<'_> {
     pub(super) fn kind(&self) -> Kind {
-        match &*self.kind.0 {
-            "message" => Kind::Message,
-            "reasoning" => Kind::Reasoning,
-            "function_call" => Kind::Function,
-            "custom_tool_call" => Kind::Custom,
-            _ => Kind::Other,
-        }
+        Kind::of(&self.kind.0, !self.call_id.0.is_empty())
     }
 
     /// The item's id; empty if it has none.
@@ -80,12 +67,24 @@ impl WireItem<'_> {
 
     /// The call's id; empty if it has none.
     pub(super) fn call_id(&self) -> &str {
-        &self.call_id.0
+        if self.kind() == Kind::Approval { &self.id.0 } else { &self.call_id.0 }
     }
 
-    /// The name of the tool; empty if there is none.
+    /// The name of the tool; empty if there is none. A built-in tool goes by the kind of its calls.
     pub(super) fn name(&self) -> &str {
-        &self.name.0
+        let kind = self.kind();
+        if kind.is_call() && !kind.is_streamed() { &self.kind.0 } else { &self.name.0 }
+    }
+
+    /// The id of the call whose output this is.
+    pub(super) fn answers(&self) -> Option<&str> {
+        let output = kinds::is_output(&self.kind.0) && !self.call_id.0.is_empty();
+        output.then_some(&*self.call_id.0)
+    }
+
+    /// Whether it is a call that the server makes itself; `None` where the rest of the answer tells.
+    pub(super) fn is_servers(&self) -> Option<bool> {
+        kinds::is_servers(self.kind(), self.environment, &self.execution.0, &self.call_id.0)
     }
 
     /// The words of a message or the arguments of a call, as far as they are written here.
@@ -98,6 +97,11 @@ impl WireItem<'_> {
             Kind::Function => json::text_or_raw(self.arguments),
             Kind::Custom => json::text_or_empty(self.input),
             Kind::Reasoning | Kind::Other => Cow::Borrowed(""),
+            _ => {
+                let arguments = self.action.or(self.operation).or(self.arguments).or(self.input);
+                let text = json::text_or_raw(arguments);
+                if text.is_empty() { Cow::Borrowed("{}") } else { text }
+            }
         }
     }
 
@@ -130,7 +134,21 @@ impl WireItem<'_> {
                 let ids = (or(self.call_id(), known.0), owned(&or(self.id(), known.1)));
                 Item::Call(call(kind, ids, or(self.name(), known.2), text, custom))
             }
-            Kind::Other => Item::Opaque(OpaqueItem {
+            kind if kind.is_call() && self.is_servers() != Some(true) => {
+                let (tool, arguments) = match kinds::tool(kind, &text) {
+                    Some((tool, arguments)) => (tool.to_owned(), arguments),
+                    None => (self.kind.0.clone().into_owned(), text),
+                };
+                Item::Call(CallItem {
+                    call: CallId::new(),
+                    wire_id: or(self.call_id(), known.0),
+                    id: owned(self.id()),
+                    tool,
+                    input: CallInput::Json(arguments),
+                    opaque: Some(opaque()),
+                })
+            }
+            _ => Item::Opaque(OpaqueItem {
                 kind: self.kind.0.clone().into_owned(),
                 opaque: opaque(),
             }),
@@ -150,7 +168,7 @@ pub(super) fn call(
         Kind::Custom => CallInput::Text(text),
         _ => calls::input(custom.contains(&tool), text),
     };
-    CallItem { call: CallId::new(), wire_id, id, tool, input }
+    CallItem { call: CallId::new(), wire_id, id, tool, input, opaque: None }
 }
 
 /// What an item says, apart from its ids: to tell an item that is named again from another one.
@@ -175,10 +193,10 @@ impl Said {
     pub(super) fn of(kind: Kind, name: &str, text: &str, raw: Option<&RawValue>) -> Self {
         match kind {
             Kind::Message => Self::Message(text.len(), digest(text.as_bytes())),
-            Kind::Function | Kind::Custom => {
+            kind if kind.is_call() => {
                 Self::Call { name: name.to_owned(), arguments: json::value_or_text(text) }
             }
-            Kind::Reasoning | Kind::Other => {
+            _ => {
                 let raw = raw.map_or("null", RawValue::get);
                 let mut value: Value = serde_json::from_str(raw).unwrap_or_default();
                 if let Some(members) = value.as_object_mut() {

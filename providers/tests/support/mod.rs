@@ -74,10 +74,14 @@ fn item_line(item: &Item) -> String {
             thought.content,
             thought.opaque.as_ref().map_or("-", |part| &part.json)
         ),
-        Item::Call(call) => match &call.input {
-            CallInput::Json(json) => format!("call {} {} json {json}", call.wire_id, call.tool),
-            CallInput::Text(text) => format!("call {} {} text {text:?}", call.wire_id, call.tool),
-        },
+        Item::Call(call) => {
+            let input = match &call.input {
+                CallInput::Json(json) => format!("json {json}"),
+                CallInput::Text(text) => format!("text {text:?}"),
+            };
+            let opaque = call.opaque.as_ref().map(|part| format!(" with {}", part.json));
+            format!("call {} {} {input}{}", call.wire_id, call.tool, opaque.unwrap_or_default())
+        }
         Item::Opaque(part) => format!("opaque {} {}", part.kind, part.opaque.json),
         other => format!("{other:?}"),
     }

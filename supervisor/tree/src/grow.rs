@@ -131,6 +131,7 @@ impl Log {
             id: None,
             tool: "shell".to_owned(),
             input: CallInput::Json(serde_json::json!({ "command": command }).to_string()),
+            opaque: None,
         };
         self.write(CallRequested { request, index: 0, item })?;
         let argv = vec!["/bin/sh".to_owned(), "-c".to_owned(), command];

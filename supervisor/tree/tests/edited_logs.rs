@@ -63,7 +63,7 @@ impl Writer {
         let call = CallId::new();
         let input = CallInput::Json(format!("{{\"command\":\"{call}\"}}"));
         let wire_id = format!("call_{call}");
-        let item = CallItem { call, wire_id, id: None, tool: tool.to_owned(), input };
+        let item = CallItem { call, wire_id, id: None, tool: tool.to_owned(), input, opaque: None };
         self.write(CallRequested { request, index: 0, item });
         call
     }

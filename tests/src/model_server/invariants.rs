@@ -90,8 +90,15 @@ fn calls_of(item: &Value) -> Result<Vec<(String, String)>, String> {
         return ids.map(|id| Ok((id?, "tool message".to_owned()))).collect();
     }
     match item["type"].as_str() {
-        // The server runs a web search by itself, so it has no output of ours.
-        Some("web_search_call" | "image_generation_call") | None => Ok(Vec::new()),
+        // What the server does by itself has no output of ours.
+        Some(
+            "web_search_call"
+            | "file_search_call"
+            | "code_interpreter_call"
+            | "image_generation_call"
+            | "mcp_call",
+        )
+        | None => Ok(Vec::new()),
         Some(kind) if kind.ends_with("_call") => {
             Ok(vec![(string(item, "call_id")?, format!("{kind}_output"))])
         }

@@ -133,7 +133,8 @@ impl Request {
 pub(crate) fn by_model(item: &Value) -> bool {
     match item["type"].as_str() {
         None | Some("message") => item["role"] == "assistant",
-        Some(kind) => kind == "reasoning" || kind.ends_with("_call"),
+        Some("mcp_approval_response") => false,
+        Some(kind) => !kind.ends_with("_output"),
     }
 }
 

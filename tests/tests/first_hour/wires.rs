@@ -60,6 +60,114 @@ fn two_whole_chat_calls_under_one_index_and_id_are_two() {
     assert_eq!(stage.read("ran"), "one\ntwo\n");
 }
 
+/// Runs a task whose first answer is this item, and gives what the model got back.
+fn sent_back(item: &Value) -> (Stage, Finished, Vec<Value>) {
+    let first = events([done(0, item), completed(&[item])]);
+    let server = ModelServer::start(Script::new().turn(first).otherwise(say("done")));
+    let stage = Stage::new().with_wire(&server, Wire::Responses);
+    let finished = stage.troupe(["exec", "--json", "-s", "workspace-write", "go"]).run();
+    let requests = server.requests();
+    let items = requests[1].items();
+    let at = items.iter().position(|sent| sent == item).expect("the item goes back as it came");
+    (stage, finished, items[at + 1..].to_vec())
+}
+
+#[test]
+fn calls_of_built_in_tools_run_and_are_answered_in_their_own_form() {
+    let call = |kind: &str, member: &str, value: Value| json!({ "type": kind, "id": "x_1", "call_id": "a", "status": "completed", member: value });
+    let exec = json!({ "type": "exec", "command": ["bash", "-lc", "pwd >> ran; exit 3"],
+        "working_directory": "sub", "env": {} });
+    let (stage, finished, back) = sent_back(&call("local_shell_call", "action", exec));
+    assert!(!stage.exists("sub/ran"), "there is no such folder");
+    assert!(back[0]["output"].as_str().unwrap().contains("does not exist"), "{back:?}");
+    finished.assert_success();
+
+    let exec = json!({ "type": "exec", "command": ["bash", "-lc", "echo $W >> ran; exit 3"],
+        "env": { "W": "a b" } });
+    let (stage, finished, back) = sent_back(&call("local_shell_call", "action", exec));
+    finished.assert_success();
+    assert_eq!(stage.read("ran"), "a b\n");
+    assert_eq!(
+        (&back[0]["type"], &back[0]["call_id"]),
+        (&json!("local_shell_call_output"), &json!("a"))
+    );
+    assert!(back[0]["output"].as_str().unwrap().starts_with("Exit code: 3"), "{back:?}");
+    assert!(finished.stdout().contains("\"exit_code\":3"), "{}", finished.stdout());
+
+    let scripts = json!({ "commands": ["cd / && exit 2", "echo x >> ran; cat ran; exit 4"] });
+    let (stage, finished, back) = sent_back(&call("shell_call", "action", scripts));
+    finished.assert_success();
+    assert_eq!(stage.read("ran"), "x\n");
+    assert_eq!(back[0]["output"][0]["outcome"], json!({ "type": "exit", "exit_code": 4 }));
+
+    let create = json!({ "type": "create_file", "path": "new.txt", "diff": "+one\n+two\n" });
+    let (stage, finished, back) = sent_back(&call("apply_patch_call", "operation", create));
+    finished.assert_success();
+    assert_eq!(stage.read("new.txt"), "one\ntwo\n");
+    assert_eq!(
+        (&back[0]["type"], &back[0]["status"]),
+        (&json!("apply_patch_call_output"), &json!("completed"))
+    );
+
+    let update = json!({ "type": "update_file", "path": "none", "diff": "@@\n-a\n+b\n" });
+    let (_, _, back) = sent_back(&call("apply_patch_call", "operation", update));
+    assert_eq!(back[0]["status"], "failed");
+
+    // Outside of the folder: the guards are those of every call.
+    let outside = json!({ "type": "create_file", "path": "/etc/troupe-test", "diff": "+x\n" });
+    let (_, finished, back) = sent_back(&call("apply_patch_call", "operation", outside));
+    assert_eq!(back[0]["status"], "failed");
+    assert!(
+        finished.stdout().contains("\"status\":\"failed\"")
+            || finished.stdout().contains("declined")
+    );
+}
+
+#[test]
+fn what_waits_for_an_answer_is_refused_by_name_and_the_rest_is_kept() {
+    let approval = json!({ "type": "mcp_approval_request", "id": "mcpr_1", "server_label": "s",
+        "name": "send", "arguments": "{}" });
+    let (_, finished, back) = sent_back(&approval);
+    finished.assert_success();
+    assert_eq!(
+        (&back[0]["approve"], &back[0]["approval_request_id"]),
+        (&json!(false), &json!("mcpr_1"))
+    );
+    assert!(finished.stdout().contains("mcp_approval_request"), "{}", finished.stdout());
+
+    let unheard = json!({ "type": "brew_call", "id": "b_1", "call_id": "a" });
+    let (_, finished, back) = sent_back(&unheard);
+    finished.assert_success();
+    assert_eq!(back[0]["type"], "brew_call_output");
+    assert!(
+        back[0]["output"].as_str().unwrap().contains("unsupported call: brew_call"),
+        "{back:?}"
+    );
+    assert!(finished.stdout().contains("brew_call"), "{}", finished.stdout());
+
+    let search = json!({ "type": "web_search_call", "id": "ws_1", "status": "completed" });
+    let (_, finished, _) = sent_back(&search);
+    finished.assert_success();
+    assert!(finished.stdout().contains("web_search_call"), "{}", finished.stdout());
+}
+
+#[test]
+fn a_chat_call_of_another_type_is_answered() {
+    let item = |calls: Value| {
+        let chunk = json!({ "choices": [{ "index": 0, "delta": { "tool_calls": calls } }] });
+        let end =
+            json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+        let (stage, finished) = run(Wire::Chat, events([chunk, end]));
+        finished.assert_success();
+        (stage, finished.stdout())
+    };
+    let (stage, _) = item(json!([{ "index": 0, "id": "a", "type": "custom",
+        "custom": { "name": "shell", "input": "echo x > ran" } }]));
+    assert_eq!(stage.read("ran"), "x\n");
+    let (_, out) = item(json!([{ "index": 0, "id": "a", "type": "brew", "brew": {} }]));
+    assert!(out.contains("unsupported call: brew"), "{out}");
+}
+
 #[test]
 fn the_words_of_a_failing_upstream_reach_the_user() {
     let failing = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "error",

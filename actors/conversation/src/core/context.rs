@@ -134,6 +134,7 @@ fn unanswered(call: CallId) -> Item {
         call,
         outcome: Outcome::Cancelled,
         content: vec![Content::text("aborted")],
+        exit_code: None,
     })
 }
 

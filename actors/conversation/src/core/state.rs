@@ -480,7 +480,9 @@ impl State {
 
     /// The output of a finished call, as an item of the context.
     pub(crate) fn output(body: &troupe_types::CallFinished) -> OutputItem {
-        OutputItem { call: body.call, outcome: body.outcome.clone(), content: body.for_model() }
+        let exit_code = body.result.command().and_then(|result| result.end.exit_code());
+        let (outcome, content) = (body.outcome.clone(), body.for_model());
+        OutputItem { call: body.call, outcome, content, exit_code }
     }
 }
 

@@ -62,6 +62,7 @@ pub fn call(index: u32, tool: &str, wire_id: &str) -> Beat {
         id: None,
         tool: tool.to_owned(),
         input: CallInput::Json("{}".to_owned()),
+        opaque: None,
     });
     Beat::Item(index, Box::new(item))
 }

@@ -18,7 +18,14 @@ use troupe_types::{CallId, CallInput, CallItem, Content};
 /// A call as a model makes it.
 fn call(tool: &str, input: CallInput) -> CallItem {
     let wire_id = "call_1".to_owned();
-    CallItem { call: CallId::from_u128(7), wire_id, id: None, tool: tool.to_owned(), input }
+    CallItem {
+        call: CallId::from_u128(7),
+        wire_id,
+        id: None,
+        tool: tool.to_owned(),
+        input,
+        opaque: None,
+    }
 }
 
 /// A call with JSON arguments.

@@ -129,7 +129,7 @@ impl Scene {
         let folder = TempDir::new().unwrap();
         let settings = SessionSettings { cwd: folder.path().to_owned(), ..Default::default() };
         let (call, wire_id) = (CallId::new(), "call_1".to_owned());
-        let call = CallItem { call, wire_id, id: None, tool: tool.to_owned(), input };
+        let call = CallItem { call, wire_id, id: None, tool: tool.to_owned(), input, opaque: None };
         let outputs = TempDir::new().unwrap();
         Self { folder, outputs, settings, call, background: Vec::new() }
     }

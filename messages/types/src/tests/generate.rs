@@ -57,8 +57,9 @@ prop_compose! {
         id in option::of(text()),
         tool in text(),
         input in prop_oneof![text().prop_map(CallInput::Json), text().prop_map(CallInput::Text)],
+        opaque in option::of(opaque()),
     ) -> CallItem {
-        CallItem { call, wire_id, id, tool, input }
+        CallItem { call, wire_id, id, tool, input, opaque }
     }
 }
 
@@ -76,8 +77,13 @@ prop_compose! {
 fn item() -> impl Strategy<Value = Item> {
     let assistant = (option::of(text()), text(), option::of(text()), any::<bool>())
         .prop_map(|(id, text, phase, cut)| AssistantItem { id, text, phase, cut });
-    let output = (call(), outcome(), vec(content(), 0..3))
-        .prop_map(|(call, outcome, content)| OutputItem { call, outcome, content });
+    let output = (call(), outcome(), vec(content(), 0..3), option::of(any::<i32>()));
+    let output = output.prop_map(|(call, outcome, content, exit_code)| OutputItem {
+        call,
+        outcome,
+        content,
+        exit_code,
+    });
     prop_oneof![
         one_of(samples::items()),
         vec(content(), 0..3).prop_map(|content| Item::User(UserItem { content })),

@@ -37,6 +37,7 @@ pub(super) fn call_item() -> CallItem {
         id: Some("fc_1".into()),
         tool: "shell".into(),
         input: CallInput::Json(r#"{"command":"ls"}"#.into()),
+        opaque: None,
     }
 }
 
@@ -65,9 +66,21 @@ pub(super) fn items() -> Vec<Item> {
         }),
         Item::Call(call_item()),
         Item::Call(CallItem { id: None, input: CallInput::Text("patch".into()), ..call_item() }),
-        Item::Output(OutputItem { call: call(), outcome: Outcome::Completed, content: contents() }),
+        Item::Output(OutputItem {
+            call: call(),
+            outcome: Outcome::Completed,
+            content: contents(),
+            exit_code: None,
+        }),
         Item::Summary(SummaryItem { text: "So far.".into() }),
         Item::Opaque(OpaqueItem { kind: "web_search_call".into(), opaque: opaque() }),
+        Item::Call(CallItem { opaque: Some(opaque()), ..call_item() }),
+        Item::Output(OutputItem {
+            call: call(),
+            outcome: Outcome::Completed,
+            content: Vec::new(),
+            exit_code: Some(2),
+        }),
     ]
 }
 

@@ -217,6 +217,7 @@ impl World {
                 id: None,
                 tool: tool.to_owned(),
                 input: CallInput::Text(String::new()),
+                opaque: None,
             })),
         };
         let part = |text: &str| StreamFact::Part {
