@@ -85,7 +85,7 @@ async fn ask(endpoint: &Endpoint, http: &Http) -> Result<Asked, ConnectError> {
 
 async fn refused(endpoint: &Endpoint, response: Response) -> Asked {
     let status = response.status();
-    let json = failure::content_type(&response).contains("json");
+    let json = failure::content_type(response.headers()).contains("json");
     let text = failure::refused(endpoint, response).await.failure.message;
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Asked::KeyRefused(text),
@@ -104,7 +104,7 @@ async fn refused(endpoint: &Endpoint, response: Response) -> Asked {
 }
 
 async fn read(endpoint: &Endpoint, response: Response) -> Asked {
-    let kind = failure::content_type(&response).to_owned();
+    let kind = failure::content_type(response.headers()).to_owned();
     let (mut unpacked, mut body) = (Body::new(response), Vec::new());
     loop {
         match unpacked.chunk().await {

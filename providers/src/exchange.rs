@@ -137,7 +137,7 @@ impl Exchange {
             Err(_) => return Err(late(&self.endpoint)),
         };
         let Some(piece) = piece else {
-            let last = self.reader.end(failure::content_type(body.response()))?;
+            let last = self.reader.end(failure::content_type(body.response().headers()))?;
             return Ok(Phase::Closing(body, last));
         };
         Ok(match self.reader.feed(piece.as_ref())? {

@@ -8,13 +8,16 @@ mod tests;
 
 use body::is_page;
 pub(crate) use body::{ServerError, is_error};
-pub(crate) use status::{in_stream, refused};
+pub(crate) use status::{in_stream, refusal, refused};
 
 use crate::{
     ModelError, Retry, endpoint::Endpoint, http::causes, proxy::Proxy, sse::MAX_EVENT,
     unpacked::BodyError,
 };
-use reqwest::{Response, Url, header::CONTENT_TYPE};
+use reqwest::{
+    Url,
+    header::{CONTENT_TYPE, HeaderMap},
+};
 use std::net::IpAddr;
 use troupe_types::ErrorClass;
 
@@ -216,10 +219,6 @@ pub(crate) fn not_events(endpoint: &Endpoint, content_type: &str, body: &[u8]) -
 }
 
 /// The content type of an answer, for error texts.
-pub(crate) fn content_type(response: &Response) -> &str {
-    response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("no content type")
+pub(crate) fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("no content type")
 }

@@ -37,7 +37,9 @@ pub use endpoint::{Endpoint, Secret, WireApi};
 pub use error::{ConnectError, ModelError, Retry, backoff, random};
 pub use http::{Http, HttpOptions};
 pub use proxy::Proxies;
-pub use recorded::read_recorded;
+pub use recorded::{
+    RecordedEvent, read_recorded, refuse_recorded, split_recorded, unpack_recorded,
+};
 
 use client::{Client, HttpWire};
 use futures_util::stream::BoxStream;

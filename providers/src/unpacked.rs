@@ -63,7 +63,7 @@ impl Body {
 }
 
 /// Unpacks a body piece by piece.
-enum Unpacker {
+pub(crate) enum Unpacker {
     Plain,
     /// Its first bytes decide: what a header says is not always so.
     Undecided {
@@ -78,7 +78,7 @@ enum Unpacker {
 
 impl Unpacker {
     /// For a body with this list of encodings.
-    fn new(encodings: &str) -> Self {
+    pub(crate) fn new(encodings: &str) -> Self {
         let names = encodings.split(',').map(|name| name.trim().to_ascii_lowercase());
         let names: Vec<_> =
             names.filter(|name| !matches!(name.as_str(), "" | "identity" | "none")).collect();
@@ -94,7 +94,8 @@ impl Unpacker {
         matches!(self, Self::Plain)
     }
 
-    fn feed(&mut self, piece: &[u8]) -> Result<Vec<u8>, BodyError> {
+    /// The bytes in the next piece.
+    pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<Vec<u8>, BodyError> {
         match self {
             Self::Plain => Ok(piece.to_vec()),
             Self::Undecided { deflate, start } => {
@@ -129,7 +130,7 @@ impl Unpacker {
     }
 
     /// The bytes are over.
-    fn finish(&mut self) -> Result<Vec<u8>, BodyError> {
+    pub(crate) fn finish(&mut self) -> Result<Vec<u8>, BodyError> {
         match self {
             Self::Plain => Ok(Vec::new()),
             Self::Undecided { start, .. } => Ok(std::mem::take(start)),

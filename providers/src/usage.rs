@@ -7,16 +7,20 @@ use troupe_types::Usage;
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(crate) struct WireUsage {
+pub(crate) struct WireUsage<'a> {
     prompt_tokens: Count,
     input_tokens: Count,
     completion_tokens: Count,
     output_tokens: Count,
     total_tokens: Count,
-    prompt_tokens_details: Option<Details>,
-    input_tokens_details: Option<Details>,
-    completion_tokens_details: Option<Details>,
-    output_tokens_details: Option<Details>,
+    #[serde(borrow)]
+    prompt_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    input_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    completion_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens_details: Option<&'a RawValue>,
     /// DeepSeek.
     prompt_cache_hit_tokens: Count,
     /// Moonshot.
@@ -35,10 +39,10 @@ struct Details {
     reasoning_tokens: Count,
 }
 
-impl WireUsage {
+impl WireUsage<'_> {
     /// Reads a member; `None` if it holds no counts.
     pub(crate) fn read(raw: &RawValue) -> Option<Usage> {
-        let wire = serde_json::from_str::<Option<Self>>(raw.get()).ok()??;
+        let wire = serde_json::from_str::<Option<WireUsage<'_>>>(raw.get()).ok()??;
         let input = wire.prompt_tokens.0.or(wire.input_tokens.0);
         let output = wire.completion_tokens.0.or(wire.output_tokens.0);
         input.or(output).or(wire.total_tokens.0)?;
@@ -46,24 +50,28 @@ impl WireUsage {
     }
 
     fn usage(self, input_tokens: u64, output_tokens: u64) -> Usage {
-        let input = self.prompt_tokens_details.or(self.input_tokens_details).unwrap_or_default();
-        let output =
-            self.completion_tokens_details.or(self.output_tokens_details).unwrap_or_default();
-        let first = |counts: &[Count]| counts.iter().find_map(|count| count.0).unwrap_or_default();
+        let details = |raw: Option<&RawValue>| {
+            let read = raw.and_then(|raw| serde_json::from_str::<Option<Details>>(raw.get()).ok());
+            read.flatten().unwrap_or_default()
+        };
+        let input = details(self.prompt_tokens_details.or(self.input_tokens_details));
+        let output = details(self.completion_tokens_details.or(self.output_tokens_details));
+        // One count under two names, of which one may be a mere 0.
+        let most = |counts: &[Count]| counts.iter().filter_map(|count| count.0).max().unwrap_or(0);
         Usage {
             input_tokens,
-            cached_input_tokens: first(&[
+            cached_input_tokens: most(&[
                 input.cached_tokens,
                 self.prompt_cache_hit_tokens,
                 self.cached_tokens,
                 self.cache_read_input_tokens,
             ]),
-            cache_write_input_tokens: first(&[
+            cache_write_input_tokens: most(&[
                 input.cache_write_tokens,
                 self.cache_creation_input_tokens,
             ]),
             output_tokens,
-            reasoning_output_tokens: first(&[output.reasoning_tokens, self.reasoning_tokens]),
+            reasoning_output_tokens: most(&[output.reasoning_tokens, self.reasoning_tokens]),
             total_tokens: self.total_tokens.0.unwrap_or(input_tokens.saturating_add(output_tokens)),
         }
     }

@@ -280,10 +280,26 @@ fn tokens_are_counted_in_the_members_of_every_vendor() {
             json!({"usage": {"prompt_tokens": 3, "completion_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 1}}}),
             "in 3/0/0 out 2/1 total 5",
         ),
+        (
+            json!({"usage": {"prompt_tokens": 13, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 0}, "prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 5}}),
+            "in 13/8/0 out 4/0 total 17",
+        ),
+        (
+            json!({"usage": {"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": [], "completion_tokens_details": "none"}}),
+            "in 3/0/0 out 2/0 total 5",
+        ),
+        (
+            json!({"choices": [{"index": 0, "delta": {}, "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}]}),
+            "in 3/0/0 out 2/0 total 5",
+        ),
     ] {
         let (seen, _) = read(WireApi::Chat, &figures(more.clone()));
         assert_eq!(seen.last().unwrap(), &format!("completed {expected} None"), "{more}");
     }
+    // Before the end, without choices, and figures that grow.
+    let usage = |n: u64| json!({"usage": {"prompt_tokens": 3, "completion_tokens": n}});
+    let early = [usage(1), usage(2), chunk(json!({"content": "x"}), json!("stop"))];
+    assert!(read(WireApi::Chat, &stream(&early)).0.last().unwrap().contains("in 3/0/0 out 2/0"));
     let zeros = json!({"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}});
     let body =
         figures(json!({"usage": {"prompt_tokens": 3, "completion_tokens": 2}})) + &stream(&[zeros]);

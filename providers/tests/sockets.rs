@@ -340,8 +340,8 @@ async fn each_status_has_its_class_and_its_retry() {
         ),
         (
             "500 Oops||{\"error\":{\"code\":500,\"message\":\"image input is not supported - hint: mmproj\",\"type\":\"server_error\"}}",
-            InvalidRequest,
-            Retry::Never,
+            Server,
+            Retry::Doubtful { most: 2 },
             "image input",
         ),
         (
@@ -367,6 +367,13 @@ async fn each_status_has_its_class_and_its_retry() {
             "quota",
         ),
         ("503 Busy||{\"retry_after\":7}", Server, after(7000), "503"),
+        ("503 Busy||{\"detail\":{\"retryAfterMs\":\"70\"}}", Server, after(70), "503"),
+        (
+            "429 Slow||{\"error\":{\"message\":\"free\",\"code\":429,\"metadata\":{\"headers\":{\"X-RateLimit-Remaining\":\"0\",\"X-RateLimit-Reset\":\"90s\"}}}}",
+            RateLimit,
+            after(90_000),
+            "free",
+        ),
         (
             "404 No||{\"error\":{\"message\":\"The model `x` does not exist or you do not have access to it.\",\"code\":\"model_not_found\"}}",
             InvalidRequest,

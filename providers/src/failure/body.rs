@@ -1,8 +1,9 @@
 //! What a server says about an error, in any of the shapes servers use.
 
 use super::retry_after;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Text kept of a body that has no known shape, in bytes.
 const MAX_TEXT: usize = 1000;
@@ -150,17 +151,43 @@ fn is_set(value: &Value) -> bool {
     }
 }
 
-/// The wait in `retry_after` (seconds), `retry_after_ms`, or Google's `RetryInfo` among the details.
+/// The members that name a wait, and how many seconds one of theirs is.
+const WAITS: [(&str, f64); 6] = [
+    ("retry_after_ms", 1e-3),
+    ("retryAfterMs", 1e-3),
+    ("retry_after", 1.0),
+    ("retry_after_seconds", 1.0),
+    ("retryAfter", 1.0),
+    ("retry-after", 1.0),
+];
+
+/// The wait in a member of its own, in Google's `RetryInfo` among the details, or in the headers that
+/// OpenRouter passes on among the metadata.
 fn named_wait(fields: &Map<String, Value>) -> Option<Duration> {
-    let number = |name: &str| fields.get(name).and_then(Value::as_f64);
+    let number = |value: &Value| match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let member = |(name, unit): &(&str, f64)| {
+        let named = fields.get(*name)?;
+        retry_after::seconds(number(named)? * unit)
+    };
     let delay = |detail: &Value| {
         detail.get("retryDelay").and_then(Value::as_str).and_then(retry_after::span)
     };
-    number("retry_after_ms")
-        .map(|ms| ms / 1000.0)
-        .or_else(|| number("retry_after"))
-        .and_then(retry_after::seconds)
-        .or_else(|| fields.get("details").and_then(Value::as_array)?.iter().find_map(delay))
+    let details = || fields.get("details").and_then(Value::as_array)?.iter().find_map(delay);
+    WAITS.iter().find_map(member).or_else(details).or_else(|| passed_on(fields.get("metadata")?))
+}
+
+fn passed_on(metadata: &Value) -> Option<Duration> {
+    let headers = metadata.get("headers").and_then(Value::as_object)?.iter();
+    let headers = headers.filter_map(|(name, value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        Some((name, HeaderValue::from_str(&text).ok()?))
+    });
+    retry_after::from_headers(&HeaderMap::from_iter(headers), SystemTime::now())
 }
 
 /// A body that is no JSON: its text, or what kind of page it is and its title.

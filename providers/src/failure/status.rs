@@ -6,7 +6,10 @@ use crate::{
     endpoint::{Endpoint, WireApi},
     unpacked::{Body, BodyError},
 };
-use reqwest::{Response, StatusCode, header::LOCATION};
+use reqwest::{
+    Response, StatusCode,
+    header::{HeaderMap, LOCATION},
+};
 use std::time::{Duration, SystemTime};
 use troupe_timer::within;
 use troupe_types::ErrorClass;
@@ -64,25 +67,36 @@ const PERMANENT_CODES: [&str; 5] = [
     "unsupported",
     "not_implemented",
 ];
-const PERMANENT_WORDS: [&str; 4] =
-    ["not supported", "unsupported", "does not support", "not implemented"];
 /// Attempts after a failure with status 500 while the server answers the same: some pass, but one
-/// that stays is no overload, which has statuses of its own.
-const SAME_500: u32 = 2;
+/// that stays is no overload, which has statuses of its own. What its words say is not judged.
+const SAME_500: Retry = Retry::Doubtful { most: 2 };
 const IMAGE_WORDS: [&str; 3] =
     ["does not represent a valid image", "invalid image", "could not process image"];
 
 /// The server answered with a status other than success.
 pub(crate) async fn refused(endpoint: &Endpoint, response: Response) -> ModelError {
-    let status = response.status();
-    let after = retry_after::from_headers(response.headers(), SystemTime::now());
+    let (status, headers) = (response.status(), response.headers().clone());
     if status.is_redirection() {
-        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("?");
+        return refusal(endpoint, status, &headers, &ServerError::default());
+    }
+    let said = said(Body::new(response)).await;
+    refusal(endpoint, status, &headers, &said)
+}
+
+/// The error of a refusal with this status, these headers and this body.
+pub(crate) fn refusal(
+    endpoint: &Endpoint,
+    status: StatusCode,
+    headers: &HeaderMap,
+    said: &ServerError,
+) -> ModelError {
+    if status.is_redirection() {
+        let to = headers.get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("?");
         return moved(endpoint, status, to);
     }
-    let html = content_type(&response).starts_with("text/html");
-    let said = said(Body::new(response)).await;
-    let mut error = by_status(endpoint, status, &said, after, html);
+    let after = retry_after::from_headers(headers, SystemTime::now());
+    let html = content_type(headers).starts_with("text/html");
+    let mut error = by_status(endpoint, status, said, after, html);
     error.failure.message = endpoint.redact(&error.failure.message);
     error.status = Some(status.as_u16());
     error
@@ -152,10 +166,10 @@ fn by_status(
         // llama.cpp and some gateways report an overlong prompt as their own failure.
         _ if is_window(said) => ModelError::never(ErrorClass::ContextWindow, text),
         501 | 505 => ModelError::never(ErrorClass::InvalidRequest, text),
-        500 if is_permanent(said) => ModelError::never(ErrorClass::InvalidRequest, text),
-        500 if after.is_none() => {
-            ModelError::new(ErrorClass::Server, Retry::Doubtful { most: SAME_500 }, text)
+        500 if said.has_code(&PERMANENT_CODES) => {
+            ModelError::never(ErrorClass::InvalidRequest, text)
         }
+        500 if after.is_none() => ModelError::new(ErrorClass::Server, SAME_500, text),
         500.. => ModelError::new(ErrorClass::Server, wait, text),
         404 | 405 => ModelError::never(ErrorClass::InvalidRequest, not_found(endpoint, text, html)),
         _ => ModelError::never(ErrorClass::InvalidRequest, with_image_hint(text)),
@@ -217,11 +231,6 @@ fn is_model(said: &ServerError) -> bool {
     !is_window(said) && (said.has_code(&MODEL_CODES) || words || claude)
 }
 
-fn is_permanent(said: &ServerError) -> bool {
-    let text = said.message.to_ascii_lowercase();
-    said.has_code(&PERMANENT_CODES) || PERMANENT_WORDS.iter().any(|words| text.contains(words))
-}
-
 fn with_image_hint(text: String) -> String {
     let lower = text.to_ascii_lowercase();
     if IMAGE_WORDS.iter().any(|words| lower.contains(words)) {
@@ -278,8 +287,10 @@ fn by_code(endpoint: &Endpoint, said: &ServerError, text: String) -> ModelError 
         ModelError::never(ErrorClass::Auth, unauthorised(endpoint, &text))
     } else if said.has_code(&REFUSED) {
         ModelError::never(ErrorClass::InvalidRequest, with_image_hint(text))
-    } else if said.has_code(&["500"]) && is_permanent(said) {
+    } else if said.has_code(&["500"]) && said.has_code(&PERMANENT_CODES) {
         ModelError::never(ErrorClass::InvalidRequest, text)
+    } else if said.has_code(&["500"]) && wait == Retry::Backoff {
+        ModelError::new(ErrorClass::Server, SAME_500, text)
     } else {
         ModelError::new(ErrorClass::Server, wait, text)
     }

@@ -270,11 +270,11 @@ fn a_signal_or_the_deadline_ends_a_wait_at_once() {
 #[test]
 fn a_failure_that_stays_is_said_once_and_given_up_early() {
     let image = json!({"error": {"code": 500, "type": "server_error",
-        "message": "image input is not supported - hint: you may need to provide the mmproj"}});
+        "message": "scripted: image input is not supported - hint: you may need the mmproj"}});
     for wire in [Wire::Responses, Wire::Chat] {
         let cases = [
             (status(500), 3),
-            (status(500).body(image.to_string()), 1),
+            (status(500).body(image.to_string()), 3),
             (status(501), 1),
             // Overload has statuses of its own, and passes.
             (status(502), 4),
