@@ -228,6 +228,16 @@ fn a_call_of_a_built_in_tool_is_one_call_however_often_it_comes() {
     let events = [begun.clone(), done(&item), done(&item), end(&[&item, &item])];
     let found = items(WireApi::Responses, &events);
     assert_eq!(found.iter().map(brief).collect::<Vec<_>>(), [r#"a shell {"command":["date"]}"#]);
+    // The call's id may change when it is complete; the item's does not.
+    let search = |call_id: &str, goal: &str| {
+        json!({ "type": "tool_search_call", "id": "tsc_1", "call_id": call_id,
+            "execution": "client", "arguments": { "goal": goal } })
+    };
+    let added = json!({ "type": "response.output_item.added", "item": search("early", "") });
+    let found =
+        items(WireApi::Responses, &[added, done(&search("a", "x")), end(&[&search("a", "x")])]);
+    let expected = r#"a tool_search_call {"goal":"x"}"#;
+    assert_eq!(found.iter().map(brief).collect::<Vec<_>>(), [expected]);
     // One that only began is missed.
     let body = format!("data: {begun}\n\ndata: {}\n\n", end(&[]));
     let (_, result) = read_recorded(&endpoint(WireApi::Responses), &[], [body.as_bytes()]);

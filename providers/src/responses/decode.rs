@@ -4,7 +4,7 @@ use super::{
     event::Event,
     kinds::{self, Kind},
     numbers::Numbers,
-    slots::{Owner, Place, Slots},
+    slots::{Owner, Place, Slots, differ},
     wire::{Listed, Said, WireItem, call, owned, read},
 };
 use crate::{
@@ -251,6 +251,9 @@ impl Decoder {
             if known.is_empty() {
                 known.push_str(own);
             }
+        }
+        if differ(&slot.call_id, item.call_id()) {
+            item.call_id().clone_into(&mut slot.call_id);
         }
         let silent = item.kind().is_call() && text.is_empty();
         if silent && self.unclear {

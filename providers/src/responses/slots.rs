@@ -161,11 +161,10 @@ impl Slots {
     /// The item that has begun and that this one completes.
     fn open_for(&self, item: &WireItem<'_>, place: Option<u32>) -> Option<usize> {
         let kind = item.kind();
-        let open = |slot: &Slot| {
-            slot.said.is_none()
-                && (slot.kind == kind || (slot.kind.is_call() && kind.is_call()))
-                && !differ(&slot.call_id, item.call_id())
+        let begun = |slot: &Slot| {
+            slot.said.is_none() && (slot.kind == kind || (slot.kind.is_call() && kind.is_call()))
         };
+        let open = |slot: &Slot| begun(slot) && !differ(&slot.call_id, item.call_id());
         let by = |wanted: &dyn Fn(&Slot) -> bool| {
             self.0.iter().position(|slot| open(slot) && wanted(slot))
         };
@@ -177,6 +176,8 @@ impl Slots {
                     (place.is_none() || slot.place.is_none()) && !differ(&slot.name, item.name())
                 })
             })
+            // OpenAI gives a search for tools another id of the call when it is complete.
+            .or_else(|| self.0.iter().position(|slot| begun(slot) && same(&slot.id, item.id())))
     }
 
     /// What the items are that the last event lists, which are all of the answer: those that have
@@ -347,6 +348,6 @@ fn same(a: &str, b: &str) -> bool {
 }
 
 /// Whether both are there and not equal.
-fn differ(a: &str, b: &str) -> bool {
+pub(super) fn differ(a: &str, b: &str) -> bool {
     !a.is_empty() && !b.is_empty() && a != b
 }
