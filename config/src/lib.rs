@@ -26,7 +26,7 @@ pub use file::{MAX_SETTINGS_FILE, Unreadable, read_settings, settings_in};
 pub use load::{LoadOptions, Loaded, SYSTEM_FILE, load};
 pub use near::nearest_name;
 pub use places::{Env, Places};
-pub use provider::{Choice, ProviderConfig, ProviderTable, Secret, Wire, key_variables};
+pub use provider::{Choice, ProviderTable, key_variables};
 pub use secrets::{looks_like_key, shown, shown_url};
 pub use show::{reference, show, show_json};
 pub use source::Warning;

@@ -5,44 +5,8 @@ use crate::{
     toml_text::toml_key,
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, fmt, path::PathBuf};
-
-/// A value that is never printed.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret with this value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
-
-/// What a provider speaks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Wire {
-    /// OpenAI Responses.
-    #[default]
-    Responses,
-    /// OpenAI Chat Completions.
-    Chat,
-    /// A script.
-    Rehearsal,
-}
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use troupe_types::{Endpoint, Secret, Wire};
 
 /// `[model_providers.x]`.
 #[derive(Clone, Default, Deserialize)]
@@ -55,8 +19,8 @@ pub struct ProviderTable {
     pub env_key: Option<String>,
     pub env_key_instructions: Option<String>,
     pub experimental_bearer_token: Option<Secret>,
-    pub query_params: BTreeMap<String, String>,
-    pub http_headers: BTreeMap<String, String>,
+    pub query_params: BTreeMap<String, Secret>,
+    pub http_headers: BTreeMap<String, Secret>,
     pub env_http_headers: BTreeMap<String, String>,
     pub request_max_retries: Option<u32>,
     pub stream_max_retries: Option<u32>,
@@ -70,47 +34,6 @@ pub struct ProviderTable {
 impl fmt::Debug for ProviderTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProviderTable").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// A provider, resolved: keys and headers are read from the environment.
-#[derive(Clone, Default)]
-pub struct ProviderConfig {
-    /// Its id.
-    pub id: String,
-    /// Its name for people.
-    pub name: String,
-    /// What it speaks.
-    pub wire: Wire,
-    /// Its URL up to the version; empty for a script.
-    pub base_url: String,
-    /// The key.
-    pub key: Option<Secret>,
-    /// The variable it comes from.
-    pub key_env: Option<String>,
-    /// Further headers.
-    pub headers: Vec<(String, String)>,
-    /// Further query parameters.
-    pub query: Vec<(String, String)>,
-    /// How often a request without an answer is sent again.
-    pub request_max_retries: u32,
-    /// How often a broken answer is taken up again.
-    pub stream_max_retries: u32,
-    /// In milliseconds.
-    pub connect_timeout_ms: u64,
-    /// In milliseconds.
-    pub first_byte_timeout_ms: u64,
-    /// In milliseconds.
-    pub stream_idle_timeout_ms: u64,
-    /// The script.
-    pub script: Option<PathBuf>,
-    /// The model where none is configured.
-    pub default_model: Option<&'static str>,
-}
-
-impl fmt::Debug for ProviderConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProviderConfig").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -199,7 +122,7 @@ impl Config {
     ///
     /// # Errors
     /// When there is none, it has no URL, or its key is not set.
-    pub fn provider(&self, id: &str, env: Env<'_>) -> Result<ProviderConfig, ConfigError> {
+    pub fn provider(&self, id: &str, env: Env<'_>) -> Result<Endpoint, ConfigError> {
         let built_in = BUILT_IN.iter().find(|known| known.id == id);
         let own = self.model_providers.get(id);
         let table = match (own, built_in) {
@@ -210,13 +133,12 @@ impl Config {
             (None, None) => return Err(self.unknown(id)),
         };
         let mut provider = resolve(id, &table, env)?;
-        provider.default_model = built_in.and_then(|known| known.model);
         if id == "openai" {
             if let Some(url) = &self.openai_base_url {
-                provider.base_url.clone_from(url);
+                provider.set_url(url.clone());
             } else if let Some(url) = env("OPENAI_BASE_URL").and_then(|url| url.into_string().ok())
             {
-                provider.base_url = url;
+                provider.set_url(url);
             }
             // Set for this program alone, so it goes before the one that every program uses.
             if let Some(key) = read_key("CODEX_API_KEY", env) {
@@ -234,6 +156,12 @@ impl Config {
             )));
         }
         Ok(provider)
+    }
+
+    /// The model of the provider with this id where none is configured.
+    #[must_use]
+    pub fn default_model(id: &str) -> Option<&'static str> {
+        BUILT_IN.iter().find(|known| known.id == id)?.model
     }
 
     fn unknown(&self, id: &str) -> ConfigError {
@@ -262,11 +190,11 @@ fn fixed() -> ConfigError {
 }
 
 /// Whether a header stands for the key.
-fn carries_a_key((name, _): &(String, String)) -> bool {
+fn carries_a_key((name, _): &(String, Secret)) -> bool {
     ["authorization", "api-key", "x-api-key"].contains(&name.to_ascii_lowercase().as_str())
 }
 
-fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<ProviderConfig, ConfigError> {
+fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<Endpoint, ConfigError> {
     let base_url = table.base_url.clone().unwrap_or_default();
     let wire = table.wire_api.unwrap_or_default();
     if base_url.trim().is_empty() && wire != Wire::Rehearsal {
@@ -277,38 +205,39 @@ fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<ProviderConf
         return Err(ConfigError::of(message));
     }
     let from_env = table.env_http_headers.iter().filter_map(|(header, variable)| {
-        let value = env(variable)?.into_string().ok().filter(|value| !value.trim().is_empty())?;
-        Some((header.clone(), value))
+        let value = Secret::new(env(variable)?.into_string().ok()?);
+        (!value.expose().trim().is_empty()).then(|| (header.clone(), value))
     });
-    let pairs = |map: &BTreeMap<String, String>| -> Vec<(String, String)> {
+    let pairs = |map: &BTreeMap<String, Secret>| -> Vec<(String, Secret)> {
         map.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     };
     let key = table.env_key.as_deref().and_then(|name| read_key(name, env));
     let token = table.experimental_bearer_token.clone().filter(|_| key.is_none());
-    Ok(ProviderConfig {
-        id: id.to_owned(),
-        name: table.name.clone().unwrap_or_else(|| id.to_owned()),
-        wire,
-        base_url,
-        // The variable is not to blame for a key that stands in the file.
-        key_env: table.env_key.clone().filter(|_| token.is_none()),
-        key: key.or(token),
-        headers: pairs(&table.http_headers).into_iter().chain(from_env).collect(),
-        query: pairs(&table.query_params),
-        request_max_retries: table.request_max_retries.unwrap_or(4),
-        stream_max_retries: table.stream_max_retries.unwrap_or(5),
-        connect_timeout_ms: table.connect_timeout_ms.unwrap_or(10_000),
-        first_byte_timeout_ms: table.first_byte_timeout_ms.unwrap_or(300_000),
-        stream_idle_timeout_ms: table.stream_idle_timeout_ms.unwrap_or(300_000),
-        script: table.script.as_deref().map(expand_home),
-        default_model: None,
-    })
+    let mut endpoint = Endpoint::new(id, wire, "");
+    if let Some(name) = &table.name {
+        endpoint.name.clone_from(name);
+    }
+    endpoint.set_url(base_url);
+    // The variable is not to blame for a key that stands in the file.
+    endpoint.key_env = table.env_key.clone().filter(|_| token.is_none());
+    endpoint.key = key.or(token);
+    endpoint.headers = pairs(&table.http_headers).into_iter().chain(from_env).collect();
+    endpoint.query = pairs(&table.query_params);
+    endpoint.script = table.script.as_deref().map(expand_home);
+    let set = |to: &mut Duration, ms: Option<u64>| *to = ms.map_or(*to, Duration::from_millis);
+    set(&mut endpoint.connect_timeout, table.connect_timeout_ms);
+    set(&mut endpoint.first_byte_timeout, table.first_byte_timeout_ms);
+    set(&mut endpoint.idle_timeout, table.stream_idle_timeout_ms);
+    let set = |to: &mut u32, count: Option<u32>| *to = count.unwrap_or(*to);
+    set(&mut endpoint.request_max_retries, table.request_max_retries);
+    set(&mut endpoint.stream_max_retries, table.stream_max_retries);
+    Ok(endpoint)
 }
 
 fn read_key(name: &str, env: Env<'_>) -> Option<Secret> {
-    let value = env(name)?.into_string().ok()?;
-    let value = value.trim();
-    (!value.is_empty()).then(|| Secret::new(value))
+    let value = Secret::new(env(name)?.into_string().ok()?);
+    let key = value.expose().trim();
+    (!key.is_empty()).then(|| Secret::new(key))
 }
 
 /// The environment variables that hold keys of providers: they never reach a command.

@@ -250,7 +250,7 @@ fn what_is_shown_is_what_is_merged() {
     ];
     let loaded = stage.load().unwrap();
     let headers = &loaded.config.model_providers["x"].http_headers;
-    assert_eq!((headers["A"].as_str(), headers["B"].as_str()), ("1", "3"));
+    assert_eq!((headers["A"].expose(), headers["B"].expose()), ("1", "3"));
     let built_in = |line: &&str| !line.ends_with("# built in");
     let shown = self::show(&loaded, true);
     let shown: Vec<&str> = shown.lines().filter(built_in).collect();
@@ -265,7 +265,7 @@ fn a_table_adds_to_a_local_server_and_openai_is_what_it_says() {
     let config = stage.load().unwrap().config;
     let ollama = config.provider("ollama", &|_| None).unwrap();
     assert_eq!(ollama.base_url, "http://127.0.0.1:11434/v1");
-    assert_eq!((ollama.wire, ollama.stream_max_retries), (crate::Wire::Chat, 1));
+    assert_eq!((ollama.wire, ollama.stream_max_retries), (troupe_types::Wire::Chat, 1));
     let openai = config.provider("openai", &|_| Some("k".into())).unwrap_err();
     assert!(openai.to_string().contains("openai_base_url"), "{openai}");
     let missing = config.provider("x", &|_| None).unwrap_err();
@@ -333,7 +333,8 @@ fn a_copied_file_mostly_works() {
     assert!(texts.iter().all(|text| text.contains("no effect in troupe so far")), "{texts:?}");
     let key = |name: &str| (name == "AZURE_OPENAI_API_KEY").then(|| OsString::from("the-key"));
     let provider = loaded.config.provider("azure", &key).unwrap();
-    assert_eq!(provider.query, [("api-version".to_owned(), "2025-04-01-preview".to_owned())]);
+    let (name, version) = &provider.query[0];
+    assert_eq!((name.as_str(), version.expose()), ("api-version", "2025-04-01-preview"));
     assert_eq!(provider.key.unwrap().expose(), "the-key");
     let settings =
         loaded.config.session_settings(Path::new("/w"), "azure", "m", 5, &loaded.places).unwrap();

@@ -5,7 +5,6 @@ use crate::{
     client::headers,
     connect,
     discovery::{MAX_LIST, list_of},
-    endpoint::{Endpoint, WireApi},
     failure,
     http::request_url,
     unpacked::Body,
@@ -16,6 +15,7 @@ use reqwest::{
 };
 use std::time::Duration;
 use troupe_timer::within;
+use troupe_types::{Endpoint, Wire};
 
 /// What a server says when it is asked for its models.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum Asked {
 /// Asks the server of an endpoint for its models, with its key, within `limit`. The texts say what
 /// helps and hold no secret.
 pub async fn ask_for_models(endpoint: &Endpoint, http: &Http, limit: Duration) -> Asked {
-    if endpoint.wire == WireApi::Rehearsal {
+    if endpoint.wire == Wire::Rehearsal {
         return match connect(endpoint, http) {
             Ok(_) => Asked::Script,
             Err(error) => Asked::Unusable(error.to_string()),

@@ -1,13 +1,10 @@
-//! A provider behind HTTP, on either wire.
+//! A provider behind HTTP, on any wire.
 
 use crate::{
-    ConnectError, EventStream, Http, ModelError, Provider, calls, chat,
-    endpoint::Endpoint,
-    events::Decode,
+    ConnectError, EventStream, Http, Provider,
     exchange::{Unsent, exchange, failed},
     http::request_url,
-    reader::Reader,
-    responses,
+    wires::{WireForm, reader},
 };
 use reqwest::{
     Url,
@@ -16,7 +13,7 @@ use reqwest::{
     },
 };
 use std::sync::Arc;
-use troupe_types::{ModelRequest, ToolSpec, Wire};
+use troupe_types::{Endpoint, ModelRequest, Secret, Wire};
 
 /// What is the same in every request to one endpoint.
 pub(crate) struct Client {
@@ -24,60 +21,32 @@ pub(crate) struct Client {
     http: Http,
     url: Url,
     headers: HeaderMap,
-    wire: HttpWire,
-}
-
-/// A wire that goes over HTTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HttpWire {
-    Responses,
-    Chat,
+    form: &'static dyn WireForm,
 }
 
 impl Client {
     pub(crate) fn new(
         endpoint: &Endpoint,
         http: &Http,
-        wire: HttpWire,
+        form: &'static dyn WireForm,
     ) -> Result<Self, ConnectError> {
-        let path = match wire {
-            HttpWire::Responses => "responses",
-            HttpWire::Chat => "chat/completions",
-        };
         Ok(Self {
-            url: request_url(endpoint, path)?,
+            url: request_url(endpoint, form.path())?,
             headers: headers(endpoint)?,
             endpoint: Arc::new(endpoint.clone()),
             http: http.clone(),
-            wire,
+            form,
         })
     }
-
-    fn body(&self, request: &ModelRequest) -> Result<Vec<u8>, ModelError> {
-        match self.wire {
-            HttpWire::Responses => responses::body::body(&self.endpoint, request),
-            HttpWire::Chat => chat::body::body(&self.endpoint, request),
-        }
-    }
-}
-
-/// What reads an answer on this wire.
-pub(crate) fn reader(endpoint: &Arc<Endpoint>, wire: HttpWire, tools: &[ToolSpec]) -> Reader {
-    let custom = calls::custom_names(tools);
-    let decoder: Box<dyn Decode> = match wire {
-        HttpWire::Responses => Box::new(responses::decode::Decoder::new(endpoint.clone(), custom)),
-        HttpWire::Chat => Box::new(chat::decode::Decoder::new(endpoint.clone(), custom)),
-    };
-    Reader::new(endpoint.clone(), decoder)
 }
 
 impl Provider for Client {
     fn stream(&self, request: ModelRequest) -> EventStream {
-        let body = match self.body(&request) {
+        let body = match self.form.body(&self.endpoint, &request) {
             Ok(body) => body,
             Err(error) => return failed(error),
         };
-        let reader = reader(&self.endpoint, self.wire, &request.tools);
+        let reader = reader(self.form, &self.endpoint, &request.tools);
         let unsent = Unsent {
             http: self.http.clone(),
             url: self.url.clone(),
@@ -88,10 +57,7 @@ impl Provider for Client {
     }
 
     fn wire(&self) -> Wire {
-        match self.wire {
-            HttpWire::Responses => Wire::Responses,
-            HttpWire::Chat => Wire::Chat,
-        }
+        self.endpoint.wire
     }
 
     fn endpoint(&self) -> &Endpoint {
@@ -103,8 +69,8 @@ impl Provider for Client {
 pub(crate) fn headers(endpoint: &Endpoint) -> Result<HeaderMap, ConnectError> {
     let refuse =
         |name: &str| ConnectError::Header { provider: endpoint.id.clone(), name: name.to_owned() };
-    let secret = |name: &str, value: &str| {
-        let mut value = HeaderValue::from_str(value).map_err(|_| refuse(name))?;
+    let secret = |name: &str, value: &Secret| {
+        let mut value = HeaderValue::from_str(value.expose()).map_err(|_| refuse(name))?;
         value.set_sensitive(true);
         Ok(value)
     };
@@ -119,7 +85,7 @@ pub(crate) fn headers(endpoint: &Endpoint) -> Result<HeaderMap, ConnectError> {
     }
     let own = headers.contains_key(AUTHORIZATION) || headers.contains_key("api-key");
     if let Some(key) = endpoint.key.as_ref().filter(|_| !own) {
-        let bearer = format!("Bearer {}", key.expose().trim());
+        let bearer = Secret::new(format!("Bearer {}", key.expose().trim()));
         headers.insert(AUTHORIZATION, secret("authorization", &bearer)?);
     }
     Ok(headers)

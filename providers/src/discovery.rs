@@ -1,10 +1,11 @@
 //! Finding model servers on this machine.
 
-use crate::{Http, endpoint::Endpoint, endpoint::WireApi, http::request_url, unpacked::Body};
+use crate::{Http, http::request_url, unpacked::Body};
 use futures_util::future::join_all;
 use serde::Deserialize;
 use std::time::Duration;
 use troupe_timer::within;
+use troupe_types::{Endpoint, Wire};
 
 /// Where the usual local servers listen: id and base URL.
 pub const LOCAL_SERVERS: [(&str, &str); 4] = [
@@ -39,7 +40,7 @@ pub async fn discover(
     http: &Http,
 ) -> Vec<Found> {
     let probes = candidates.iter().map(|(id, base_url)| {
-        let mut endpoint = Endpoint::new(id.as_ref(), WireApi::Chat, base_url.as_ref());
+        let mut endpoint = Endpoint::new(id.as_ref(), Wire::Chat, base_url.as_ref());
         endpoint.connect_timeout = CONNECT;
         async move {
             let models = within(PROBE, models(&endpoint, http)).await.ok()??;

@@ -3,11 +3,11 @@
 //! Retrying is the caller's: an attempt never repeats itself, so there is one retry layer and one
 //! budget.
 
-use crate::endpoint::Endpoint;
 use std::{
     hash::{BuildHasher, Hasher},
     time::Duration,
 };
+use troupe_types::Endpoint;
 use troupe_types::{ErrorClass, Failure};
 
 /// Whether another attempt may help, and when.

@@ -5,7 +5,6 @@
 
 use crate::{
     EventStream, ModelError,
-    endpoint::Endpoint,
     events::{Flow, Rest},
     failure,
     http::Http,
@@ -15,7 +14,7 @@ use crate::{
 use reqwest::{Url, header::HeaderMap};
 use std::{sync::Arc, time::Duration};
 use troupe_timer::{Deadline, within};
-use troupe_types::{ErrorClass, ModelEvent};
+use troupe_types::{Endpoint, ErrorClass, ModelEvent};
 
 /// How long the end of a complete answer is awaited, so that its connection can be used again.
 const DRAIN: Duration = Duration::from_millis(20);

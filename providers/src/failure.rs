@@ -7,19 +7,16 @@ mod status;
 mod tests;
 
 use body::is_page;
-pub(crate) use body::{ServerError, is_error};
+pub(crate) use body::{ServerError, is_error, words};
 pub(crate) use status::{in_stream, refusal, refused};
 
-use crate::{
-    ModelError, Retry, endpoint::Endpoint, http::causes, proxy::Proxy, sse::MAX_EVENT,
-    unpacked::BodyError,
-};
+use crate::{ModelError, Retry, http::causes, proxy::Proxy, sse::MAX_EVENT, unpacked::BodyError};
 use reqwest::{
     Url,
     header::{CONTENT_TYPE, HeaderMap},
 };
 use std::net::IpAddr;
-use troupe_types::ErrorClass;
+use troupe_types::{Endpoint, ErrorClass};
 
 /// No connection, or it broke before there was an answer.
 pub(crate) fn unreachable(
@@ -194,6 +191,29 @@ pub(crate) fn unclear(endpoint: &Endpoint, what: &str) -> ModelError {
     ModelError::new(ErrorClass::Server, Retry::Doubtful { most: 1 }, text)
 }
 
+/// The error of an answer that reached a limit of tokens before its first word, in thoughts or
+/// nothing at all. Asking again would end in the same way.
+pub(crate) fn silent_limit(endpoint: &Endpoint) -> ModelError {
+    let text = format!(
+        "{}: the answer reached the limit of output tokens or of the model's window before its first word; raise the limit (`model_max_output_tokens`, or the server's own), or let the model think less (`model_reasoning_effort`)",
+        endpoint.name
+    );
+    ModelError::never(ErrorClass::NoAnswer, text)
+}
+
+/// The error of an answer that a rule of the provider stopped.
+pub(crate) fn stopped(endpoint: &Endpoint, reason: &str) -> ModelError {
+    let name = &endpoint.name;
+    let text = match reason {
+        "max_output_tokens" | "length" | "max_tokens" => format!(
+            "{name}: the answer reached the limit of output tokens or of the model's window and is incomplete; ask for less at a time, or raise the server's limit"
+        ),
+        "content_filter" => format!("{name}: the provider's content filter stopped the answer"),
+        reason => format!("{name}: the answer is incomplete, reason: {reason}"),
+    };
+    ModelError::never(ErrorClass::InvalidRequest, text)
+}
+
 /// A single event is beyond all reason.
 pub(crate) fn too_large(endpoint: &Endpoint) -> ModelError {
     let mib = MAX_EVENT >> 20;
@@ -206,7 +226,7 @@ pub(crate) fn too_large(endpoint: &Endpoint) -> ModelError {
 /// The server answered with success and something that is no answer.
 pub(crate) fn not_events(endpoint: &Endpoint, content_type: &str, body: &[u8]) -> ModelError {
     let (name, key) = (&endpoint.name, endpoint.url_key());
-    let said = endpoint.redact(&ServerError::from_body(body).message);
+    let said = words(endpoint, &ServerError::from_body(body).message);
     let said = if said.is_empty() { String::new() } else { format!(": {said}") };
     let message = format!(
         "{name}: the answer ({content_type}) holds no event that can be understood{said}; does `{key}` name an API (it mostly ends in /v1)?"

@@ -6,7 +6,6 @@
 
 use crate::{
     ConnectError,
-    endpoint::Endpoint,
     proxy::{Proxies, Proxy},
 };
 use reqwest::{Certificate, Client, Url};
@@ -15,6 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use troupe_types::Endpoint;
 
 /// What the clients may use. Read from the environment by the caller, never here.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +28,20 @@ pub struct HttpOptions {
     pub user_agent: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct ClientKind {
     tls: bool,
     proxy: Option<Proxy>,
     connect_timeout: Duration,
+}
+
+impl ClientKind {
+    /// Whether a client of one kind does for the other. A variable names one proxy.
+    fn is(&self, other: &Self) -> bool {
+        let variable = |kind: &Self| kind.proxy.as_ref().map(Proxy::variable);
+        (self.tls, self.connect_timeout) == (other.tls, other.connect_timeout)
+            && variable(self) == variable(other)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +85,7 @@ impl Http {
         let tls = url.scheme() == "https";
         let kind = ClientKind { tls, proxy, connect_timeout };
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| *known == kind) {
+        if let Some((_, client)) = clients.iter().find(|(known, _)| known.is(&kind)) {
             return Ok(client.clone());
         }
         let client = build(&self.0.options, &kind)?;
@@ -159,7 +168,7 @@ pub(crate) fn request_url(endpoint: &Endpoint, path: &str) -> Result<Url, Connec
     let base = base.strip_suffix(path).map_or(base, |rest| rest.trim_end_matches('/')).to_owned();
     url.set_path(&format!("{base}/{path}"));
     for (name, value) in &endpoint.query {
-        url.query_pairs_mut().append_pair(name, value);
+        url.query_pairs_mut().append_pair(name, value.expose());
     }
     Ok(url)
 }

@@ -11,7 +11,6 @@ mod chat;
 mod client;
 mod digest;
 mod discovery;
-mod endpoint;
 mod error;
 mod events;
 mod exchange;
@@ -19,6 +18,7 @@ mod failure;
 mod file;
 mod http;
 mod json;
+mod lead;
 mod plain;
 mod proxy;
 mod reader;
@@ -30,10 +30,10 @@ mod sse;
 mod tests;
 mod unpacked;
 mod usage;
+mod wires;
 
 pub use asked::{Asked, ask_for_models};
 pub use discovery::{Found, LOCAL_SERVERS, discover};
-pub use endpoint::{Endpoint, Secret, WireApi};
 pub use error::{ConnectError, ModelError, Retry, backoff, random};
 pub use http::{Http, HttpOptions};
 pub use proxy::Proxies;
@@ -41,11 +41,12 @@ pub use recorded::{
     RecordedEvent, read_recorded, refuse_recorded, split_recorded, unpack_recorded,
 };
 
-use client::{Client, HttpWire};
+use client::Client;
 use futures_util::stream::BoxStream;
 use rehearsal::Rehearsal;
 use std::sync::Arc;
-use troupe_types::{ModelEvent, ModelRequest, Wire};
+pub use troupe_types::{Endpoint, Secret, Wire};
+use troupe_types::{ModelEvent, ModelRequest};
 
 /// The events of one attempt. After an error or [`ModelEvent::Completed`] nothing follows.
 pub type EventStream = BoxStream<'static, Result<ModelEvent, ModelError>>;
@@ -68,9 +69,8 @@ pub trait Provider: Send + Sync {
 /// # Errors
 /// The endpoint cannot be used as it is: its URL, a header, or its script.
 pub fn connect(endpoint: &Endpoint, http: &Http) -> Result<Arc<dyn Provider>, ConnectError> {
-    Ok(match endpoint.wire {
-        WireApi::Responses => Arc::new(Client::new(endpoint, http, HttpWire::Responses)?),
-        WireApi::Chat => Arc::new(Client::new(endpoint, http, HttpWire::Chat)?),
-        WireApi::Rehearsal => Arc::new(Rehearsal::new(endpoint)?),
+    Ok(match wires::form(endpoint.wire) {
+        Some(form) => Arc::new(Client::new(endpoint, http, form)?),
+        None => Arc::new(Rehearsal::new(endpoint)?),
     })
 }

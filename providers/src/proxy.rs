@@ -4,6 +4,7 @@ use crate::ConnectError;
 use ipnet::IpNet;
 use reqwest::Url;
 use std::{ffi::OsString, fmt, net::IpAddr};
+use troupe_types::Secret;
 
 /// The proxies of an environment: `HTTPS_PROXY` and `HTTP_PROXY` by the scheme of the URL, else
 /// `ALL_PROXY`, and `NO_PROXY` for hosts that are asked directly; in capital letters or small ones.
@@ -16,10 +17,10 @@ pub struct Proxies {
 }
 
 /// A proxy as a variable names it. The value may hold a password and is never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub(crate) struct Proxy {
     variable: &'static str,
-    value: String,
+    value: Secret,
 }
 
 impl fmt::Debug for Proxy {
@@ -34,15 +35,17 @@ impl Proxies {
         let text = |name: &str| variable(name).and_then(|value| value.into_string().ok());
         let first = |names: [&'static str; 2]| {
             names.into_iter().find_map(|name| {
-                let value = text(name)?.trim().to_owned();
-                (!value.is_empty()).then_some(Proxy { variable: name, value })
+                let value = Secret::new(text(name)?);
+                let value = Secret::new(value.expose().trim());
+                (!value.expose().is_empty()).then_some(Proxy { variable: name, value })
             })
         };
         // A web server hands a request's own header `Proxy` to its scripts under this name.
         let script = variable("REQUEST_METHOD").is_some();
         let http = first(if script { ["http_proxy"; 2] } else { ["HTTP_PROXY", "http_proxy"] });
-        let direct = first(["NO_PROXY", "no_proxy"]).map(|direct| direct.value);
-        let direct = direct.unwrap_or_default().to_ascii_lowercase();
+        let direct = first(["NO_PROXY", "no_proxy"]);
+        let direct =
+            direct.as_ref().map_or("", |direct| direct.value.expose()).to_ascii_lowercase();
         let direct = direct.split([',', ' ']).filter(|entry| !entry.is_empty());
         Self {
             all: first(["ALL_PROXY", "all_proxy"]),
@@ -77,9 +80,10 @@ impl Proxy {
     pub(crate) fn url(&self) -> Result<Url, ConnectError> {
         const KNOWN: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
         let fail = |cause: String| ConnectError::Proxy { variable: self.variable, cause };
-        let bare = !self.value.contains("://");
-        let text = if bare { format!("http://{}", self.value) } else { self.value.clone() };
-        let mut url = Url::parse(&text).map_err(|error| fail(error.to_string()))?;
+        let value = self.value.expose();
+        let scheme = if value.contains("://") { "" } else { "http://" };
+        let text = Secret::new(format!("{scheme}{value}"));
+        let mut url = Url::parse(text.expose()).map_err(|error| fail(error.to_string()))?;
         if !KNOWN.contains(&url.scheme()) {
             return Err(fail(format!(
                 "`{}` is not one of http, https, socks4, socks4a, socks5 and socks5h",

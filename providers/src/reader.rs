@@ -5,13 +5,12 @@
 
 use crate::{
     ModelError,
-    endpoint::Endpoint,
     events::{Decode, Events, Flow, Rest},
     failure,
     sse::{MAX_EVENT, SseParser, TooLarge},
 };
 use std::sync::Arc;
-use troupe_types::ModelEvent;
+use troupe_types::{Endpoint, ModelEvent};
 
 /// How much is kept of the start of a stream, in bytes.
 const MAX_START: usize = 4 << 10;

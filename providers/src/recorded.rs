@@ -1,19 +1,19 @@
 //! Reading what a server sent from a recording: for fixtures, fuzzing and reports of odd servers.
 
 use crate::{
-    Endpoint, ModelError, WireApi,
-    client::{HttpWire, reader},
+    ModelError,
     events::Flow,
     failure::{self, ServerError},
     sse::SseParser,
     unpacked::Unpacker,
+    wires,
 };
 use reqwest::{
     StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use std::sync::Arc;
-use troupe_types::{ModelEvent, ToolSpec};
+use troupe_types::{Endpoint, ErrorClass, ModelEvent, ToolSpec};
 
 /// Decodes the bytes of an answer's body as they would be from a server, in these pieces. Returns the events
 /// and, where the answer fails, the error.
@@ -22,11 +22,11 @@ pub fn read_recorded<'a>(
     tools: &[ToolSpec],
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<ModelEvent>, Result<(), ModelError>) {
-    let wire = match endpoint.wire {
-        WireApi::Responses => HttpWire::Responses,
-        WireApi::Chat | WireApi::Rehearsal => HttpWire::Chat,
+    let Some(form) = wires::form(endpoint.wire) else {
+        let text = "a script has no answers that could be recorded";
+        return (Vec::new(), Err(ModelError::never(ErrorClass::Config, text)));
     };
-    let mut reader = reader(&Arc::new(endpoint.clone()), wire, tools);
+    let mut reader = wires::reader(form, &Arc::new(endpoint.clone()), tools);
     let mut events = Vec::new();
     let mut last = None;
     for piece in pieces {

@@ -8,9 +8,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-use crate::{
-    ConnectError, EventStream, ModelError, Provider, Retry, endpoint::Endpoint, exchange::failed,
-};
+use crate::{ConnectError, EventStream, ModelError, Provider, Retry, exchange::failed};
 use futures_util::{StreamExt, stream};
 use script::{Fault, Script, Step};
 use std::{
@@ -19,8 +17,8 @@ use std::{
     time::Duration,
 };
 use troupe_types::{
-    AssistantItem, CallId, CallItem, ErrorClass, Item, ModelEvent, ModelRequest, ReasoningItem,
-    SessionId, Usage, Wire,
+    AssistantItem, CallId, CallItem, Endpoint, ErrorClass, Item, ModelEvent, ModelRequest,
+    ReasoningItem, SessionId, Usage, Wire,
 };
 
 /// The script that is played when none is named.

@@ -6,11 +6,11 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{endpoint, lines};
-use troupe_providers::{ModelError, Retry, WireApi, read_recorded};
+use troupe_providers::{ModelError, Retry, Wire, read_recorded};
 use troupe_types::ErrorClass;
 
 /// The lines of an answer, which must be the same one byte at a time.
-fn read(wire: WireApi, body: &str) -> (Vec<String>, Result<(), ModelError>) {
+fn read(wire: Wire, body: &str) -> (Vec<String>, Result<(), ModelError>) {
     let (events, whole) = read_recorded(&endpoint(wire), &[], [body.as_bytes()]);
     let (pieced, result) = read_recorded(&endpoint(wire), &[], body.as_bytes().chunks(1));
     assert_eq!(lines(&events), lines(&pieced), "{body}");
@@ -39,7 +39,7 @@ fn a_chat_answer_ends_at_its_own_end() {
         ("only the whole", vec![message("ab")]),
     ] {
         for end in ["data: [DONE]\n\n", ""] {
-            let (seen, result) = read(WireApi::Chat, &(stream(&events) + end));
+            let (seen, result) = read(Wire::Chat, &(stream(&events) + end));
             assert_eq!(result, Ok(()), "{name}");
             assert_eq!(
                 seen[seen.len() - 2..],
@@ -49,7 +49,7 @@ fn a_chat_answer_ends_at_its_own_end() {
         }
     }
     let cut = stream(&[say("a", "null")]);
-    assert!(read(WireApi::Chat, &cut).1.is_err(), "a reason that is none is no end");
+    assert!(read(Wire::Chat, &cut).1.is_err(), "a reason that is none is no end");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn words_that_come_only_as_a_whole_are_said_once() {
         vec![done(0, "ab"), empty],
     ] {
         let (seen, result) =
-            read(WireApi::Responses, &stream(&[&events[..], std::slice::from_ref(&end)].concat()));
+            read(Wire::Responses, &stream(&[&events[..], std::slice::from_ref(&end)].concat()));
         assert_eq!(result, Ok(()));
         let said = &seen[seen.len() - 2];
         assert!(said.starts_with("done 0 assistant") && said.ends_with(" ab"), "{seen:?}");
@@ -121,14 +121,14 @@ fn a_response_that_failed_is_not_complete_whatever_the_event_is_called() {
             "filter",
         ),
     ] {
-        let (seen, result) = read(WireApi::Responses, &completed(response));
+        let (seen, result) = read(Wire::Responses, &completed(response));
         let error = result.expect_err(part);
         assert_eq!(error.failure.class, class, "{error}");
         assert!(error.to_string().contains(part), "{error}");
         assert!(!seen.iter().any(|line| line.contains(" call ")), "{seen:?}");
     }
     let half = json!({"status": "incomplete", "output": [message], "incomplete_details": cut});
-    let (seen, result) = read(WireApi::Responses, &completed(half));
+    let (seen, result) = read(Wire::Responses, &completed(half));
     assert_eq!((seen[1].as_str(), result), ("done 0 assistant - half", Ok(())));
 }
 
@@ -139,78 +139,68 @@ fn the_words_of_a_server_are_found_wherever_it_puts_them() {
     let groq = json!({"id": "g", "choices": [], "x_groq": {"error": "over capacity"}});
     let routed = json!({"error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "busy just now", "provider_name": "Q"}}, "choices": [{"delta": {}, "finish_reason": "error"}]});
     for (wire, body, class, parts) in [
-        (WireApi::Chat, stream(&[in_choice]), Server, &["idle upstream", "502"][..]),
+        (Wire::Chat, stream(&[in_choice]), Server, &["idle upstream", "502"][..]),
         (
-            WireApi::Chat,
+            Wire::Chat,
             stream(&[json!({"choices": [{"error": {"code": 401, "message": "bad key"}}]})]),
             Auth,
             &["bad key", "401"],
         ),
-        (WireApi::Chat, stream(&[groq]), Server, &["over capacity"]),
-        (WireApi::Chat, stream(&[routed]), RateLimit, &["busy just now", "429"]),
-        (WireApi::Chat, stream(&[json!({"error": "only words"})]), Server, &["only words"]),
+        (Wire::Chat, stream(&[groq]), Server, &["over capacity"]),
+        (Wire::Chat, stream(&[routed]), RateLimit, &["busy just now", "429"]),
+        (Wire::Chat, stream(&[json!({"error": "only words"})]), Server, &["only words"]),
+        (Wire::Chat, stream(&[json!({"error": {"message": "x"}, "detail": "y"})]), Server, &["x"]),
+        (Wire::Chat, stream(&[json!({"detail": "not allowed"})]), Server, &["not allowed"]),
         (
-            WireApi::Chat,
-            stream(&[json!({"error": {"message": "x"}, "detail": "y"})]),
-            Server,
-            &["x"],
-        ),
-        (WireApi::Chat, stream(&[json!({"detail": "not allowed"})]), Server, &["not allowed"]),
-        (
-            WireApi::Chat,
+            Wire::Chat,
             stream(&[json!({"object": "error", "message": "vllm says", "code": 400})]),
             InvalidRequest,
             &["vllm says", "400"],
         ),
         (
-            WireApi::Chat,
+            Wire::Chat,
             stream(&[json!({"code": "402", "message": "no credit"})]),
             Quota,
             &["no credit"],
         ),
         (
-            WireApi::Chat,
+            Wire::Chat,
             stream(&[json!({"base_resp": {"status_code": 1004, "status_msg": "login fail"}})]),
             Server,
             &["login fail", "1004"],
         ),
-        (WireApi::Chat, "event: error\ndata: gone away\n\n".to_owned(), Server, &["gone away"]),
-        (WireApi::Chat, "{\"detail\": \"as a document\"}".to_owned(), Server, &["as a document"]),
+        (Wire::Chat, "event: error\ndata: gone away\n\n".to_owned(), Server, &["gone away"]),
+        (Wire::Chat, "{\"detail\": \"as a document\"}".to_owned(), Server, &["as a document"]),
         (
-            WireApi::Responses,
+            Wire::Responses,
             stream(&[json!({"error": {"message": "top level", "code": 503}})]),
             Server,
             &["top level", "503"],
         ),
-        (WireApi::Responses, stream(&[json!({"detail": "not allowed"})]), Server, &["not allowed"]),
+        (Wire::Responses, stream(&[json!({"detail": "not allowed"})]), Server, &["not allowed"]),
         (
-            WireApi::Responses,
+            Wire::Responses,
             stream(&[
                 json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}),
             ]),
             Server,
             &["busy", "overloaded_error"],
         ),
+        (Wire::Responses, "{\"detail\": \"as a document\"}".to_owned(), Server, &["as a document"]),
         (
-            WireApi::Responses,
-            "{\"detail\": \"as a document\"}".to_owned(),
-            Server,
-            &["as a document"],
-        ),
-        (
-            WireApi::Chat,
+            Wire::Chat,
             "upstream connect error or disconnect".to_owned(),
             Network,
             &["upstream connect error"],
         ),
         (
-            WireApi::Chat,
+            Wire::Chat,
             "<!DOCTYPE html><title>Sign in</title>".to_owned(),
             InvalidRequest,
             &["an HTML page", "Sign in", "base_url"],
         ),
         (
-            WireApi::Responses,
+            Wire::Responses,
             "\n<html><body><h1>It works</h1>".to_owned(),
             InvalidRequest,
             &["an HTML page", "It works"],
@@ -224,7 +214,7 @@ fn the_words_of_a_server_are_found_wherever_it_puts_them() {
         }
     }
     let wait = json!({"error": {"code": 429, "message": "quota", "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.5s"}]}});
-    let (_, result) = read(WireApi::Chat, &stream(&[wait]));
+    let (_, result) = read(Wire::Chat, &stream(&[wait]));
     assert_eq!(result.unwrap_err().retry, Retry::After(std::time::Duration::from_millis(34_500)));
 }
 
@@ -240,7 +230,7 @@ fn what_is_no_error_is_not_taken_for_one() {
         json!({"message": "loading the model"}),
     ] {
         let (_, result) = read(
-            WireApi::Chat,
+            Wire::Chat,
             &stream(&[odd.clone(), chunk(json!({"content": "ok"}), json!("stop"))]),
         );
         assert_eq!(result, Ok(()), "{odd}");
@@ -293,15 +283,15 @@ fn tokens_are_counted_in_the_members_of_every_vendor() {
             "in 3/0/0 out 2/0 total 5",
         ),
     ] {
-        let (seen, _) = read(WireApi::Chat, &figures(more.clone()));
+        let (seen, _) = read(Wire::Chat, &figures(more.clone()));
         assert_eq!(seen.last().unwrap(), &format!("completed {expected} None"), "{more}");
     }
     // Before the end, without choices, and figures that grow.
     let usage = |n: u64| json!({"usage": {"prompt_tokens": 3, "completion_tokens": n}});
     let early = [usage(1), usage(2), chunk(json!({"content": "x"}), json!("stop"))];
-    assert!(read(WireApi::Chat, &stream(&early)).0.last().unwrap().contains("in 3/0/0 out 2/0"));
+    assert!(read(Wire::Chat, &stream(&early)).0.last().unwrap().contains("in 3/0/0 out 2/0"));
     let zeros = json!({"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}});
     let body =
         figures(json!({"usage": {"prompt_tokens": 3, "completion_tokens": 2}})) + &stream(&[zeros]);
-    assert!(read(WireApi::Chat, &body).0.last().unwrap().contains("in 3/0/0"));
+    assert!(read(Wire::Chat, &body).0.last().unwrap().contains("in 3/0/0"));
 }

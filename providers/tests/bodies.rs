@@ -11,7 +11,7 @@ use support::{
     patch_tool, request,
     server::{answer, serve},
 };
-use troupe_providers::{Endpoint, Http, WireApi, connect};
+use troupe_providers::{Endpoint, Http, connect};
 use troupe_types::{
     AssistantItem, CallId, CallInput, CallItem, Content, ContextItem, ContextKind, Item,
     ModelRequest, Opaque, OpaqueItem, Outcome, OutputItem, ReasoningItem, Role, SummaryItem,
@@ -19,7 +19,7 @@ use troupe_types::{
 };
 
 /// The body a server gets.
-async fn sent(wire: WireApi, name: &str, request: ModelRequest) -> Value {
+async fn sent(wire: Wire, name: &str, request: ModelRequest) -> Value {
     let (address, requests) = serve(|stream, _| {
         answer(stream, "400 Bad", "", "{}");
         true
@@ -116,7 +116,7 @@ async fn openai_gets_each_item_as_it_defines_it() {
     request.effort = Some("high".to_owned());
     request.summary = Some("none".to_owned());
     let session = request.session.to_string();
-    let body = sent(WireApi::Responses, "OpenAI", request).await;
+    let body = sent(Wire::Responses, "OpenAI", request).await;
     let text = |text: &str| json!([{"type": "input_text", "text": text}]);
     assert_eq!(
         body["input"],
@@ -159,7 +159,7 @@ async fn other_servers_get_the_plain_form() {
         cut: true,
         ..AssistantItem::default()
     }));
-    let body = sent(WireApi::Responses, "mock", with(items)).await;
+    let body = sent(Wire::Responses, "mock", with(items)).await;
     assert_eq!(body["instructions"], "Be brief.\n\ndev one");
     let input = body["input"].as_array().unwrap();
     assert_eq!(
@@ -183,7 +183,7 @@ async fn other_servers_get_the_plain_form() {
 async fn chat_templates_get_roles_in_turn_and_outputs_after_their_calls() {
     let (items, calls) = conversation();
     let ids = calls.each_ref().map(|call| call.call.to_string());
-    let body = sent(WireApi::Chat, "mock", with(items)).await;
+    let body = sent(Wire::Chat, "mock", with(items)).await;
     assert_eq!(
         body["messages"],
         json!([
@@ -228,7 +228,7 @@ async fn words_and_calls_of_two_answers_stay_apart_and_cut_words_are_joined() {
         said("one", "x"),
         said("two", "y"),
     ];
-    let body = sent(WireApi::Chat, "mock", with(items)).await;
+    let body = sent(Wire::Chat, "mock", with(items)).await;
     let messages = body["messages"].as_array().unwrap();
     let roles: Vec<_> = messages.iter().map(|message| message["role"].as_str().unwrap()).collect();
     assert_eq!(roles, ["system", "user", "assistant", "tool", "tool", "assistant", "user"]);
@@ -247,13 +247,13 @@ async fn a_schema_verbosity_and_effort_find_their_place_on_each_wire() {
     request.max_output_tokens = Some(64);
     request.effort = Some("low".to_owned());
     request.tools = Arc::from([patch_tool()]);
-    let chat = sent(WireApi::Chat, "mock", request.clone()).await;
+    let chat = sent(Wire::Chat, "mock", request.clone()).await;
     assert_eq!(chat["response_format"]["json_schema"]["schema"], json!({"type": "object"}));
     assert_eq!((&chat["reasoning_effort"], &chat["verbosity"]), (&json!("low"), &json!("low")));
     assert_eq!(chat["max_tokens"], 64);
     let function = &chat["tools"][0]["function"];
     assert_eq!(function["parameters"]["required"], json!(["input"]));
-    let azure = sent(WireApi::Responses, "azure", request).await;
+    let azure = sent(Wire::Responses, "azure", request).await;
     assert_eq!(azure["store"], true);
     assert_eq!(azure["max_output_tokens"], 64);
     assert_eq!(azure["text"]["verbosity"], "low");
@@ -274,9 +274,9 @@ async fn opaque_parts_go_back_on_their_own_wire_only() {
             user("b"),
         ]
     };
-    let body = sent(WireApi::Responses, "OpenAI", with(items())).await;
+    let body = sent(Wire::Responses, "OpenAI", with(items())).await;
     assert_eq!(body["input"].as_array().unwrap().len(), 3);
     assert_eq!(body["input"][1]["type"], "x");
-    let body = sent(WireApi::Chat, "mock", with(items())).await;
+    let body = sent(Wire::Chat, "mock", with(items())).await;
     assert_eq!(body["messages"][1]["content"], "a\n\nb");
 }

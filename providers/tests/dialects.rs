@@ -7,7 +7,7 @@ mod support;
 use proptest::prelude::*;
 use std::{fs, path::Path};
 use support::{endpoint, lines, patch_tool};
-use troupe_providers::{ModelError, Retry, WireApi, read_recorded};
+use troupe_providers::{ModelError, Retry, Wire, read_recorded};
 use troupe_types::ErrorClass;
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -15,12 +15,12 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn wire_of(name: &str) -> WireApi {
-    if name.starts_with("chat") { WireApi::Chat } else { WireApi::Responses }
+fn wire_of(name: &str) -> Wire {
+    if name.starts_with("chat") { Wire::Chat } else { Wire::Responses }
 }
 
 fn read<'a>(
-    wire: WireApi,
+    wire: Wire,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<String>, Result<(), ModelError>) {
     let (events, result) = read_recorded(&endpoint(wire), &[patch_tool()], pieces);
@@ -205,7 +205,39 @@ const RECORDED: &[(&str, &[&str])] = &[
             "completed in 1/0/0 out 2/0 total 3 None",
         ],
     ),
+    (
+        "responses-built-in.sse",
+        &[
+            "opened resp_1",
+            r##"done 0 opaque web_search_call {"id":"ws_1","type":"web_search_call","status":"completed","action":{"type":"search","query":"x"}}"##,
+            r##"done 1 call a shell json {"command":["ls","-a"]} with {"id":"lsh_1","type":"local_shell_call","status":"completed","call_id":"a","action":{"type":"exec","command":["ls","-a"],"env":{},"timeout_ms":null}}"##,
+            r##"done 2 call b apply_patch json {"input":"*** Begin Patch\n*** Add File: a.md\n+# A\n+\n*** End Patch"} with {"id":"apc_1","type":"apply_patch_call","status":"completed","call_id":"b","operation":{"type":"create_file","path":"a.md","diff":"+# A\n+\n"}}"##,
+            r##"done 3 call c shell json {"command":"pwd"} with {"id":"sh_1","type":"shell_call","status":"completed","call_id":"c","action":{"commands":["pwd"],"max_output_length":99,"timeout_ms":null}}"##,
+            r##"done 4 call mcpr_1 mcp_approval_request json {"to":"x"} with {"id":"mcpr_1","type":"mcp_approval_request","server_label":"s","name":"send","arguments":"{\"to\":\"x\"}"}"##,
+            "completed in 9/0/0 out 4/0 total 13 None",
+        ],
+    ),
+    (
+        "chat-types.sse",
+        &[
+            "opened c1",
+            r#"done 0 call a apply_patch text "*** Begin Patch\n*** End Patch""#,
+            r#"done 1 call b coffee json {"cups":2}"#,
+            "completed in 13/8/0 out 4/0 total 17 None",
+        ],
+    ),
 ];
+
+#[test]
+fn every_recording_is_listed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let files = files.filter(|entry| entry.file_type().unwrap().is_file());
+    let mut files: Vec<_> = files.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    let mut listed: Vec<_> = RECORDED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    (files.sort(), listed.sort());
+    assert_eq!(files, listed);
+}
 
 #[test]
 fn every_dialect_reads_as_the_same_events() {
@@ -250,11 +282,11 @@ fn a_custom_tool_offered_as_a_function_comes_back_as_text() {
     for arguments in [r#"{"input":"*** Begin"}"#, r#"{"patch":"*** Begin"}"#, "*** Begin"] {
         let call = serde_json::json!({"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "a",
             "function": {"name": "apply_patch", "arguments": arguments}}]}, "finish_reason": "stop"}]});
-        let (events, _) = read(WireApi::Chat, [format!("data: {call}\n\n").as_bytes()]);
+        let (events, _) = read(Wire::Chat, [format!("data: {call}\n\n").as_bytes()]);
         assert_eq!(events[1], r#"done 0 call a apply_patch text "*** Begin""#, "{arguments}");
         let item = serde_json::json!({"type": "response.output_item.done", "item": {
             "type": "function_call", "call_id": "a", "name": "apply_patch", "arguments": arguments}});
-        let (events, _) = read(WireApi::Responses, [format!("data: {item}\n\n").as_bytes()]);
+        let (events, _) = read(Wire::Responses, [format!("data: {item}\n\n").as_bytes()]);
         assert_eq!(events[1], r#"done 0 call a apply_patch text "*** Begin""#, "{arguments}");
     }
 }
@@ -262,7 +294,7 @@ fn a_custom_tool_offered_as_a_function_comes_back_as_text() {
 #[test]
 fn broken_arguments_are_passed_through() {
     let chunk = r#"data: {"choices":[{"delta":{"tool_calls":[{"index":0,"id":"a","function":{"name":"read","arguments":"{\"path\": "}}]},"finish_reason":"tool_calls"}]}"#;
-    let (events, result) = read(WireApi::Chat, [chunk.as_bytes()]);
+    let (events, result) = read(Wire::Chat, [chunk.as_bytes()]);
     assert_eq!(events[1], r#"done 0 call a read json {"path": "#);
     assert_eq!(result, Ok(()));
 }
@@ -278,26 +310,26 @@ fn errors_inside_a_stream_have_their_class() {
     let chat = |error: &str| format!("data: {{\"error\":{error}}}\n\n");
     let seconds = |s: f64| Retry::After(std::time::Duration::from_secs_f64(s));
     let cases = [
-        (WireApi::Responses, failed("context_length_exceeded", "too long"), ContextWindow, Retry::Never),
-        (WireApi::Responses, failed("insufficient_quota", "pay"), Quota, Retry::Never),
-        (WireApi::Responses, failed("invalid_prompt", "no"), InvalidRequest, Retry::Never),
-        (WireApi::Responses, failed("server_is_overloaded", "busy"), Server, Retry::Backoff),
-        (WireApi::Responses, failed("rate_limit_exceeded", "Please try again in 1.5s."), RateLimit, seconds(1.5)),
-        (WireApi::Responses, failed("rate_limit_exceeded", "Try again in 28ms."), RateLimit, seconds(0.028)),
-        (WireApi::Responses, failed("rate_limit_exceeded", "slow"), RateLimit, Retry::Backoff),
-        (WireApi::Responses, failed("weird", "?"), Server, Retry::Backoff),
-        (WireApi::Responses, "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"x\"}\n\n".into(), Server, Retry::Backoff),
-        (WireApi::Responses, "data: {\"error\":{\"code\":500,\"message\":\"x\",\"type\":\"server_error\"}}\n\n".into(), Server, Retry::Doubtful { most: 2 }),
-        (WireApi::Chat, chat(r#"{"message":"boom","code":502}"#), Server, Retry::Backoff),
-        (WireApi::Chat, chat(r#""just text""#), Server, Retry::Backoff),
-        (WireApi::Chat, chat(r#"{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}"#), ContextWindow, Retry::Never),
-        (WireApi::Chat, "error: {\"code\":500,\"message\":\"old\",\"type\":\"server_error\"}\n\n".into(), Server, Retry::Doubtful { most: 2 }),
-        (WireApi::Chat, r#"{"error":{"message":"nope","type":"invalid_request_error"}}"#.into(), InvalidRequest, Retry::Never),
-        (WireApi::Chat, chat(r#"{"code":500,"message":"image input is not supported","type":"server_error"}"#), Server, Retry::Doubtful { most: 2 }),
-        (WireApi::Chat, chat(r#"{"code":500,"message":"no","type":"not_supported_error"}"#), InvalidRequest, Retry::Never),
-        (WireApi::Responses, failed("rate_limit_exceeded", "try again in 2 days"), RateLimit, seconds(172_800.0)),
-        (WireApi::Responses, failed("model_not_found", "no such thing"), InvalidRequest, Retry::Never),
-        (WireApi::Chat, r#"{"error":{"message":"bad key","code":"invalid_api_key"}}"#.into(), Auth, Retry::Never),
+        (Wire::Responses, failed("context_length_exceeded", "too long"), ContextWindow, Retry::Never),
+        (Wire::Responses, failed("insufficient_quota", "pay"), Quota, Retry::Never),
+        (Wire::Responses, failed("invalid_prompt", "no"), InvalidRequest, Retry::Never),
+        (Wire::Responses, failed("server_is_overloaded", "busy"), Server, Retry::Backoff),
+        (Wire::Responses, failed("rate_limit_exceeded", "Please try again in 1.5s."), RateLimit, seconds(1.5)),
+        (Wire::Responses, failed("rate_limit_exceeded", "Try again in 28ms."), RateLimit, seconds(0.028)),
+        (Wire::Responses, failed("rate_limit_exceeded", "slow"), RateLimit, Retry::Backoff),
+        (Wire::Responses, failed("weird", "?"), Server, Retry::Backoff),
+        (Wire::Responses, "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"x\"}\n\n".into(), Server, Retry::Backoff),
+        (Wire::Responses, "data: {\"error\":{\"code\":500,\"message\":\"x\",\"type\":\"server_error\"}}\n\n".into(), Server, Retry::Doubtful { most: 2 }),
+        (Wire::Chat, chat(r#"{"message":"boom","code":502}"#), Server, Retry::Backoff),
+        (Wire::Chat, chat(r#""just text""#), Server, Retry::Backoff),
+        (Wire::Chat, chat(r#"{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}"#), ContextWindow, Retry::Never),
+        (Wire::Chat, "error: {\"code\":500,\"message\":\"old\",\"type\":\"server_error\"}\n\n".into(), Server, Retry::Doubtful { most: 2 }),
+        (Wire::Chat, r#"{"error":{"message":"nope","type":"invalid_request_error"}}"#.into(), InvalidRequest, Retry::Never),
+        (Wire::Chat, chat(r#"{"code":500,"message":"image input is not supported","type":"server_error"}"#), Server, Retry::Doubtful { most: 2 }),
+        (Wire::Chat, chat(r#"{"code":500,"message":"no","type":"not_supported_error"}"#), InvalidRequest, Retry::Never),
+        (Wire::Responses, failed("rate_limit_exceeded", "try again in 2 days"), RateLimit, seconds(172_800.0)),
+        (Wire::Responses, failed("model_not_found", "no such thing"), InvalidRequest, Retry::Never),
+        (Wire::Chat, r#"{"error":{"message":"bad key","code":"invalid_api_key"}}"#.into(), Auth, Retry::Never),
     ];
     for (wire, stream, class, retry) in cases {
         let (_, result) = read(wire, [stream.as_bytes()]);
@@ -310,7 +342,7 @@ fn errors_inside_a_stream_have_their_class() {
 fn an_answer_that_reached_the_limit_of_tokens_keeps_its_text_as_cut() {
     let chat = r#"data: {"choices":[{"delta":{"content":"half"},"finish_reason":"length"}]}"#;
     let responses = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"half\"}\n\ndata: {\"type\":\"response.incomplete\",\"response\":{\"incomplete_details\":{\"reason\":\"max_output_tokens\"}}}\n\n";
-    for (wire, stream) in [(WireApi::Chat, chat), (WireApi::Responses, responses)] {
+    for (wire, stream) in [(Wire::Chat, chat), (Wire::Responses, responses)] {
         let (events, result) = read(wire, [stream.as_bytes()]);
         assert_eq!(events[1..3], ["text 0 half", "done 0 assistant - cut half"], "{wire:?}");
         result.unwrap();
@@ -323,7 +355,7 @@ fn an_answer_stopped_by_the_provider_fails_and_its_calls_are_not_run() {
     let filter =
         r#"data: {"choices":[{"delta":{"content":"half"},"finish_reason":"content_filter"}]}"#;
     for (stream, why) in [(call, "limit of output tokens"), (filter, "content filter")] {
-        let (events, result) = read(WireApi::Chat, [stream.as_bytes()]);
+        let (events, result) = read(Wire::Chat, [stream.as_bytes()]);
         assert_eq!(events[1..], ["text 0 half", "done 0 assistant - cut half"], "{why}");
         let error = result.unwrap_err();
         assert_eq!(error.retry, Retry::Never);
@@ -334,7 +366,7 @@ fn an_answer_stopped_by_the_provider_fails_and_its_calls_are_not_run() {
 #[test]
 fn only_garbage_is_an_error_that_names_the_setting() {
     for body in ["<html><body>hi</body></html>", "data: x\n\ndata: y\n\n", "[1,2]", "{\"a\":1}"] {
-        let (events, result) = read(WireApi::Chat, [body.as_bytes()]);
+        let (events, result) = read(Wire::Chat, [body.as_bytes()]);
         let error = result.unwrap_err().to_string();
         assert!(events.is_empty(), "{body}: {events:?}");
         assert!(error.contains("model_providers.mock.base_url"), "{error}");
@@ -361,18 +393,20 @@ proptest! {
 
     #[test]
     fn any_bytes_are_survived(chat in any::<bool>(), bytes in prop::collection::vec(any::<u8>(), 0..400), places in prop::collection::vec(any::<usize>(), 0..4)) {
-        let wire = if chat { WireApi::Chat } else { WireApi::Responses };
-        let _ = read(wire, cut_at(&bytes, places));
+        let wire = if chat { Wire::Chat } else { Wire::Responses };
+        prop_assert_eq!(read(wire, [&bytes[..]]), read(wire, cut_at(&bytes, places)));
     }
 
     #[test]
-    fn a_damaged_recording_is_survived(which in 0..RECORDED.len(), at in any::<usize>(), byte in any::<u8>(), gone in 0usize..40) {
+    fn a_damaged_recording_reads_the_same_in_any_pieces(which in 0..RECORDED.len(), at in any::<usize>(), byte in any::<u8>(), gone in 0usize..400, places in prop::collection::vec(any::<usize>(), 0..12)) {
         let (name, _) = RECORDED[which];
         let mut bytes = fixture(name);
         let at = at % bytes.len();
         bytes[at] = byte;
         bytes.drain(at..(at + gone).min(bytes.len()));
-        let _ = read(wire_of(name), [&bytes[..]]);
+        let whole = read(wire_of(name), [&bytes[..]]);
+        prop_assert_eq!(&whole, &read(wire_of(name), cut_at(&bytes, places)), "{}", name);
+        prop_assert_eq!(&whole, &read(wire_of(name), bytes.chunks(1)), "{}", name);
     }
 }
 
@@ -389,16 +423,16 @@ fn an_answer_that_reached_the_limit_of_tokens_before_its_first_word_is_none() {
     let thought = "data: {\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{\"type\":\"reasoning\",\"id\":\"r\",\"summary\":[]}}\n\n";
     let began = "data: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"type\":\"function_call\",\"name\":\"read\"}}\n\n";
     for (wire, stream, class) in [
-        (WireApi::Chat, chat("{}"), ErrorClass::NoAnswer),
-        (WireApi::Chat, chat(r#"{"content":""}"#), ErrorClass::NoAnswer),
-        (WireApi::Chat, chat(r#"{"content":"\n"}"#), ErrorClass::NoAnswer),
-        (WireApi::Chat, chat(r#"{"reasoning_content":"hm"}"#), ErrorClass::NoAnswer),
-        (WireApi::Responses, incomplete("[]"), ErrorClass::NoAnswer),
-        (WireApi::Responses, format!("{thought}{}", incomplete("[]")), ErrorClass::NoAnswer),
+        (Wire::Chat, chat("{}"), ErrorClass::NoAnswer),
+        (Wire::Chat, chat(r#"{"content":""}"#), ErrorClass::NoAnswer),
+        (Wire::Chat, chat(r#"{"content":"\n"}"#), ErrorClass::NoAnswer),
+        (Wire::Chat, chat(r#"{"reasoning_content":"hm"}"#), ErrorClass::NoAnswer),
+        (Wire::Responses, incomplete("[]"), ErrorClass::NoAnswer),
+        (Wire::Responses, format!("{thought}{}", incomplete("[]")), ErrorClass::NoAnswer),
         // A call that was cut is another matter.
-        (WireApi::Responses, format!("{began}{}", incomplete("[]")), ErrorClass::InvalidRequest),
+        (Wire::Responses, format!("{began}{}", incomplete("[]")), ErrorClass::InvalidRequest),
         (
-            WireApi::Responses,
+            Wire::Responses,
             incomplete(r#"[{"type":"function_call","name":"read"}]"#),
             ErrorClass::InvalidRequest,
         ),

@@ -6,13 +6,13 @@ mod support;
 
 use serde_json::{Value, json};
 use support::{endpoint, lines};
-use troupe_providers::{ModelError, WireApi, read_recorded};
+use troupe_providers::{ModelError, Wire, read_recorded};
 
 const ONE: &str = "a sh json {\"c\":1}";
 const TWO: &str = "b sh json {\"c\":2}";
 
 /// The lines of an answer, which must be the same one byte at a time.
-fn read(wire: WireApi, body: &str) -> (Vec<String>, Result<(), ModelError>) {
+fn read(wire: Wire, body: &str) -> (Vec<String>, Result<(), ModelError>) {
     let (events, whole) = read_recorded(&endpoint(wire), &[], [body.as_bytes()]);
     let (pieced, result) = read_recorded(&endpoint(wire), &[], body.as_bytes().chunks(1));
     assert_eq!(lines(&events), lines(&pieced), "{body}");
@@ -21,7 +21,7 @@ fn read(wire: WireApi, body: &str) -> (Vec<String>, Result<(), ModelError>) {
 }
 
 /// The calls of an answer, or why it is none.
-fn calls(wire: WireApi, events: &[Value]) -> Result<Vec<String>, String> {
+fn calls(wire: Wire, events: &[Value]) -> Result<Vec<String>, String> {
     let mut body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     body.push_str("data: [DONE]\n\n");
     let (lines, result) = read(wire, &body);
@@ -197,7 +197,7 @@ fn a_call_of_a_responses_answer_is_known_by_its_ids() {
     ];
     for (name, events, expected) in cases {
         assert_eq!(
-            calls(WireApi::Responses, &events).as_deref(),
+            calls(Wire::Responses, &events).as_deref(),
             Ok(&expected.iter().map(|call| (*call).to_owned()).collect::<Vec<_>>()[..]),
             "{name}"
         );
@@ -218,7 +218,7 @@ fn an_event_sent_twice_counts_once() {
     let again: Vec<Value> = all[..3].iter().chain(&all).cloned().collect();
     for events in [&all[..], &twice, &again] {
         let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-        let (lines, _) = read(WireApi::Responses, &body);
+        let (lines, _) = read(Wire::Responses, &body);
         assert_eq!(
             lines,
             ["opened r", "text 0 ha", "text 0 ha", "done 0 assistant - haha", "completed - None"],
@@ -228,7 +228,7 @@ fn an_event_sent_twice_counts_once() {
     // A server that numbers all alike counts nothing.
     let alike = [numbered(0, delta()), numbered(0, delta()), numbered(0, end(&[]))];
     let body: String = alike.iter().map(|event| format!("data: {event}\n\n")).collect();
-    assert!(read(WireApi::Responses, &body).0.contains(&"done 0 assistant - haha".to_owned()));
+    assert!(read(Wire::Responses, &body).0.contains(&"done 0 assistant - haha".to_owned()));
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn messages_at_one_place_and_in_the_list_again_are_said_once() {
         ("no ids", vec![done(0, msg("", "x")), end(&[msg("", "x")])], &["- x"]),
     ] {
         let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
-        let (lines, result) = read(WireApi::Responses, &body);
+        let (lines, result) = read(Wire::Responses, &body);
         let said: Vec<_> =
             lines.iter().filter_map(|line| Some(line.split_once(" assistant ")?.1)).collect();
         assert_eq!(said, expected, "{name}: {lines:?}");
@@ -284,13 +284,13 @@ fn calls_that_cannot_be_told_apart_are_a_fault_of_the_answer() {
     let bare = || json!({"type": "response.output_item.done", "item": {"type": "function_call", "name": "sh", "arguments": "{}"}});
     let delta = |index: Value, id: &str, name: &str, arguments: &str| json!({"choices": [{"delta": {"tool_calls": [{"index": index, "id": id, "function": {"name": name, "arguments": arguments}}]}}]});
     for (wire, events) in [
-        (WireApi::Responses, vec![bare(), bare(), end(&[])]),
+        (Wire::Responses, vec![bare(), bare(), end(&[])]),
         (
-            WireApi::Responses,
+            Wire::Responses,
             vec![done(0, fc("f", "a", "{\"c\":1}")), end(&[fc("f", "a", "{\"c\":2}")])],
         ),
         (
-            WireApi::Responses,
+            Wire::Responses,
             vec![
                 added(0, fc("f", "a", "")),
                 json!({"type": "response.function_call_arguments.delta", "item_id": "f", "delta": "{\"c"}),
@@ -298,7 +298,7 @@ fn calls_that_cannot_be_told_apart_are_a_fault_of_the_answer() {
             ],
         ),
         (
-            WireApi::Responses,
+            Wire::Responses,
             [
                 vec![added(0, fc("fa", "a", "")), added(0, fc("fb", "b", ""))],
                 pieces("", Some(0), &["{\"c\":2}"]),
@@ -307,18 +307,18 @@ fn calls_that_cannot_be_told_apart_are_a_fault_of_the_answer() {
             .concat(),
         ),
         (
-            WireApi::Chat,
+            Wire::Chat,
             vec![
                 delta(Value::Null, "", "sh", "{\"c\":1}"),
                 delta(Value::Null, "", "sh", "{\"c\":1}"),
             ],
         ),
         (
-            WireApi::Chat,
+            Wire::Chat,
             vec![delta(json!(0), "a", "sh", "{\"c\":1}"), delta(json!(0), "a", "", "{\"c\":2}")],
         ),
         (
-            WireApi::Chat,
+            Wire::Chat,
             vec![delta(json!(0), "a", "sh", "{\"c\":1}"), delta(json!(0), "b", "", "{\"c\":2}")],
         ),
     ] {
@@ -500,6 +500,6 @@ fn a_call_of_a_chat_answer_is_known_by_its_id_and_by_being_whole() {
     for (name, chunks, expected) in cases {
         let events: Vec<Value> = chunks.iter().map(|pieces| chunk(pieces)).collect();
         let expected: Vec<String> = expected.iter().map(|call| (*call).to_owned()).collect();
-        assert_eq!(calls(WireApi::Chat, &events), Ok(expected), "{name}");
+        assert_eq!(calls(Wire::Chat, &events), Ok(expected), "{name}");
     }
 }

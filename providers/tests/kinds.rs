@@ -12,13 +12,13 @@ use support::{
     endpoint, request,
     server::{answer, serve},
 };
-use troupe_providers::{Endpoint, Http, WireApi, connect, read_recorded};
+use troupe_providers::{Endpoint, Http, Wire, connect, read_recorded};
 use troupe_types::{
     CallInput, CallItem, Content, ErrorClass, Item, ModelEvent, ModelRequest, Outcome, OutputItem,
 };
 
 /// The items of an answer, which must be the same one byte at a time.
-fn items(wire: WireApi, events: &[Value]) -> Vec<Item> {
+fn items(wire: Wire, events: &[Value]) -> Vec<Item> {
     let mut body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     body.push_str("data: [DONE]\n\n");
     let (whole, result) = read_recorded(&endpoint(wire), &[], [body.as_bytes()]);
@@ -45,8 +45,8 @@ fn end(output: &[&Value]) -> Value {
 fn answered(output: &[&Value]) -> Vec<Item> {
     let mut events: Vec<Value> = output.iter().copied().map(done).collect();
     events.push(end(output));
-    let items_of = items(WireApi::Responses, &events);
-    let listed = items(WireApi::Responses, &[end(output)]);
+    let items_of = items(Wire::Responses, &events);
+    let listed = items(Wire::Responses, &[end(output)]);
     let kinds = |items: &[Item]| items.iter().map(brief).collect::<Vec<_>>();
     assert_eq!(kinds(&items_of), kinds(&listed), "{output:?}");
     items_of
@@ -226,7 +226,7 @@ fn a_call_of_a_built_in_tool_is_one_call_however_often_it_comes() {
     let begun = json!({ "type": "response.output_item.added",
         "item": local_shell(json!({ "type": "exec", "command": [] })) });
     let events = [begun.clone(), done(&item), done(&item), end(&[&item, &item])];
-    let found = items(WireApi::Responses, &events);
+    let found = items(Wire::Responses, &events);
     assert_eq!(found.iter().map(brief).collect::<Vec<_>>(), [r#"a shell {"command":["date"]}"#]);
     // The call's id may change when it is complete; the item's does not.
     let search = |call_id: &str, goal: &str| {
@@ -235,12 +235,12 @@ fn a_call_of_a_built_in_tool_is_one_call_however_often_it_comes() {
     };
     let added = json!({ "type": "response.output_item.added", "item": search("early", "") });
     let found =
-        items(WireApi::Responses, &[added, done(&search("a", "x")), end(&[&search("a", "x")])]);
+        items(Wire::Responses, &[added, done(&search("a", "x")), end(&[&search("a", "x")])]);
     let expected = r#"a tool_search_call {"goal":"x"}"#;
     assert_eq!(found.iter().map(brief).collect::<Vec<_>>(), [expected]);
     // One that only began is missed.
     let body = format!("data: {begun}\n\ndata: {}\n\n", end(&[]));
-    let (_, result) = read_recorded(&endpoint(WireApi::Responses), &[], [body.as_bytes()]);
+    let (_, result) = read_recorded(&endpoint(Wire::Responses), &[], [body.as_bytes()]);
     let error = result.unwrap_err().to_string();
     assert!(error.contains("local_shell_call") && error.contains("not all of it came"), "{error}");
 }
@@ -249,7 +249,7 @@ fn chat(deltas: &[Value]) -> Vec<Item> {
     let chunk = |delta: &Value| json!({ "choices": [{ "index": 0, "delta": delta }] });
     let mut events: Vec<Value> = deltas.iter().map(chunk).collect();
     events.push(json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] }));
-    items(WireApi::Chat, &events)
+    items(Wire::Chat, &events)
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn chat_calls_of_other_types_are_calls() {
 }
 
 /// The items that a server gets back, where the answer was this item and this came of it.
-fn sent_back(wire: WireApi, item: &Value, outcome: Outcome, exit_code: Option<i32>) -> Vec<Value> {
+fn sent_back(wire: Wire, item: &Value, outcome: Outcome, exit_code: Option<i32>) -> Vec<Value> {
     let Some(Item::Call(call)) = answered(&[item]).pop() else { panic!("{item}") };
     let output = Item::Output(OutputItem {
         call: call.call,
@@ -315,7 +315,7 @@ fn sent_back(wire: WireApi, item: &Value, outcome: Outcome, exit_code: Option<i3
     runtime.block_on(provider.stream(request).collect::<Vec<_>>());
     let (_, request) = requests.recv_timeout(Duration::from_secs(20)).unwrap();
     let body: Value = serde_json::from_str(&request.body).unwrap();
-    let member = if wire == WireApi::Chat { "messages" } else { "input" };
+    let member = if wire == Wire::Chat { "messages" } else { "input" };
     body[member].as_array().unwrap().clone()
 }
 
@@ -378,12 +378,12 @@ fn each_call_goes_back_as_it_came_with_the_output_of_its_kind() {
         ),
     ];
     for (item, (outcome, exit_code), expected) in cases {
-        let back = sent_back(WireApi::Responses, &item, outcome, exit_code);
+        let back = sent_back(Wire::Responses, &item, outcome, exit_code);
         assert_eq!(back, [item, expected]);
     }
     let item = json!({ "type": "computer_call", "id": "cu_1", "call_id": "a",
         "action": { "type": "wait" }, "pending_safety_checks": [{ "id": "s" }] });
-    let back = sent_back(WireApi::Responses, &item, failed(), None);
+    let back = sent_back(Wire::Responses, &item, failed(), None);
     let [call, answer, words] = back.as_slice() else { panic!("{back:?}") };
     assert_eq!(call, &item);
     assert_eq!(answer["type"], "computer_call_output");
@@ -392,7 +392,7 @@ fn each_call_goes_back_as_it_came_with_the_output_of_its_kind() {
     assert_eq!(words["content"][0]["text"], "what came");
     // Another wire gets it as a call of the tool.
     let item = local_shell(json!({ "type": "exec", "command": ["id"] }));
-    let back = sent_back(WireApi::Chat, &item, Outcome::Completed, Some(0));
+    let back = sent_back(Wire::Chat, &item, Outcome::Completed, Some(0));
     assert_eq!(back[1]["tool_calls"][0]["function"]["name"], "shell");
     assert_eq!(back[2]["content"], "what came");
 }

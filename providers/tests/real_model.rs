@@ -11,7 +11,7 @@ mod support;
 use futures_util::{StreamExt, TryStreamExt};
 use std::sync::Arc;
 use support::{lines, patch_tool, request};
-use troupe_providers::{Endpoint, Http, Provider, WireApi, connect, discover};
+use troupe_providers::{Endpoint, Http, Provider, Wire, connect, discover};
 use troupe_types::{
     AssistantItem, CallId, CallInput, CallItem, Content, ContextItem, ContextKind, ErrorClass,
     Item, ModelEvent, ModelRequest, Outcome, OutputItem, Role, ToolKind, ToolSpec, Traits,
@@ -27,7 +27,7 @@ fn providers() -> Vec<Arc<dyn Provider>> {
         );
         return Vec::new();
     };
-    let wires = [WireApi::Chat, WireApi::Responses];
+    let wires = [Wire::Chat, Wire::Responses];
     let connect = |wire| {
         let base = format!("{}/v1", url.trim_end_matches('/').trim_end_matches("/v1"));
         connect(&Endpoint::new("real", wire, base), &Http::default()).unwrap()

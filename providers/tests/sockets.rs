@@ -16,14 +16,14 @@ use support::{
     server::{Request, answer, open_stream, piece, serve, until_closed},
 };
 use troupe_providers::{
-    Endpoint, Http, HttpOptions, ModelError, Proxies, Retry, Secret, WireApi, connect, discover,
+    Endpoint, Http, HttpOptions, ModelError, Proxies, Retry, Secret, Wire, connect, discover,
 };
 use troupe_types::{ErrorClass, ModelEvent, ModelRequest};
 
 const KEY: &str = "sk-secret-0123456789";
 const LONG: Duration = Duration::from_secs(20);
 
-fn endpoint(address: SocketAddr, wire: WireApi) -> Endpoint {
+fn endpoint(address: SocketAddr, wire: Wire) -> Endpoint {
     let mut endpoint = Endpoint::new("mock", wire, format!("http://{address}/v1"));
     endpoint.key = Some(Secret::new(KEY));
     endpoint.key_env = Some("MOCK_KEY".to_owned());
@@ -52,8 +52,8 @@ fn stream_of(request: &Request) -> &'static str {
 #[tokio::test]
 async fn a_request_carries_what_was_configured_and_its_answer_is_read() {
     for (wire, path, id) in [
-        (WireApi::Chat, "/v1/chat/completions?api-version=2025-04-01-preview", "-"),
-        (WireApi::Responses, "/v1/responses?api-version=2025-04-01-preview", "msg_1"),
+        (Wire::Chat, "/v1/chat/completions?api-version=2025-04-01-preview", "-"),
+        (Wire::Responses, "/v1/responses?api-version=2025-04-01-preview", "msg_1"),
     ] {
         let (address, requests) = serve(|stream, request| {
             open_stream(stream);
@@ -62,8 +62,8 @@ async fn a_request_carries_what_was_configured_and_its_answer_is_read() {
             true
         });
         let mut endpoint = endpoint(address, wire);
-        endpoint.query = vec![("api-version".to_owned(), "2025-04-01-preview".to_owned())];
-        endpoint.headers = vec![("X-Team".to_owned(), "blue".to_owned())];
+        endpoint.query = vec![("api-version".to_owned(), Secret::new("2025-04-01-preview"))];
+        endpoint.headers = vec![("X-Team".to_owned(), Secret::new("blue"))];
         let events = ask(&endpoint).await.unwrap();
         let seen = lines(&events);
         assert_eq!(seen[seen.len() - 2], format!("done 0 assistant {id} ok"));
@@ -84,7 +84,7 @@ async fn one_connection_serves_one_request_after_the_other() {
         piece(stream, "");
         true
     });
-    let (endpoint, http) = (endpoint(address, WireApi::Chat), Http::default());
+    let (endpoint, http) = (endpoint(address, Wire::Chat), Http::default());
     for _ in 0..3 {
         ask_with(&endpoint, &http, request("m", "x")).await.unwrap();
         assert_eq!(requests.recv_timeout(LONG).unwrap().0, 0, "a second connection was opened");
@@ -104,7 +104,7 @@ async fn silence_before_and_within_the_answer_is_limited() {
         piece(stream, "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n");
         !until_closed(stream)
     });
-    let mut endpoint = endpoint(address, WireApi::Chat);
+    let mut endpoint = endpoint(address, Wire::Chat);
     endpoint.first_byte_timeout = Duration::from_millis(60);
     for text in ["silent", "headers"] {
         let error = ask_with(&endpoint, &Http::default(), request("m", text)).await.unwrap_err();
@@ -133,7 +133,7 @@ async fn silence_after_the_last_word_is_the_end() {
         piece(stream, CHAT.split("data: [DONE]").next().unwrap());
         !until_closed(stream)
     });
-    let mut endpoint = endpoint(address, WireApi::Chat);
+    let mut endpoint = endpoint(address, Wire::Chat);
     endpoint.idle_timeout = Duration::from_millis(50);
     let events = ask(&endpoint).await.unwrap();
     assert!(matches!(events.last(), Some(ModelEvent::Completed { .. })));
@@ -148,7 +148,7 @@ async fn a_break_after_words_that_are_all_called_the_last_is_a_cut() {
         piece(stream, word);
         request.body.contains("silent") && !until_closed(stream)
     });
-    let mut endpoint = endpoint(address, WireApi::Chat);
+    let mut endpoint = endpoint(address, Wire::Chat);
     let error = ask(&endpoint).await.unwrap_err();
     assert_eq!((error.failure.class, error.retry), (ErrorClass::Network, Retry::Backoff));
     // A server that neither says that it is done nor closes is done in the end.
@@ -181,7 +181,7 @@ async fn packed_answers_and_refusals_are_read_or_named() {
             let _ = stream.write_all(&body);
             true
         });
-        let answer = ask(&endpoint(address, WireApi::Chat)).await;
+        let answer = ask(&endpoint(address, Wire::Chat)).await;
         match expected {
             Ok(line) => assert!(lines(&answer.unwrap()).contains(&line.to_owned()), "{encoding}"),
             Err(part) => {
@@ -197,14 +197,14 @@ async fn packed_answers_and_refusals_are_read_or_named() {
 #[tokio::test]
 async fn no_server_is_told_with_address_and_setting() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = ask(&endpoint(free, WireApi::Responses)).await.unwrap_err();
+    let error = ask(&endpoint(free, Wire::Responses)).await.unwrap_err();
     assert_eq!((error.failure.class, error.retry), (ErrorClass::Network, Retry::Backoff));
     assert_eq!(error.status, None);
     let text = error.to_string();
     for part in [&free.to_string(), "refused", "model_providers.mock.base_url"] {
         assert!(text.contains(part), "{text}");
     }
-    let nowhere = Endpoint::new("openai", WireApi::Responses, "http://nowhere.invalid/v1");
+    let nowhere = Endpoint::new("openai", Wire::Responses, "http://nowhere.invalid/v1");
     let error = ask(&nowhere).await.unwrap_err();
     let text = error.to_string();
     // Without a name server nobody can say that the name is unknown.
@@ -223,7 +223,7 @@ async fn a_broken_connection_is_a_cut_after_what_had_arrived() {
         piece(stream, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"par\"}\n\n");
         false
     });
-    let provider = connect(&endpoint(address, WireApi::Responses), &Http::default()).unwrap();
+    let provider = connect(&endpoint(address, Wire::Responses), &Http::default()).unwrap();
     let events: Vec<_> = provider.stream(request("m", "x")).collect().await;
     assert_eq!(events.len(), 3);
     assert_eq!(events[1], Ok(ModelEvent::Text { index: 0, delta: "par".to_owned() }));
@@ -247,7 +247,7 @@ fn refusing(stream: &mut TcpStream, request: &Request) -> bool {
 async fn each_status_has_its_class_and_its_retry() {
     use ErrorClass::*;
     let (address, _requests) = serve(refusing);
-    let (endpoint, http) = (endpoint(address, WireApi::Chat), Http::default());
+    let (endpoint, http) = (endpoint(address, Wire::Chat), Http::default());
     let after = |ms| Retry::After(Duration::from_millis(ms));
     let cases = [
         (
@@ -450,7 +450,7 @@ async fn dropping_the_stream_closes_the_connection() {
             closed.send(until_closed(stream)).unwrap();
             false
         });
-        let provider = connect(&endpoint(address, WireApi::Chat), &Http::default()).unwrap();
+        let provider = connect(&endpoint(address, Wire::Chat), &Http::default()).unwrap();
         let mut stream = provider.stream(request("m", "x"));
         if talks {
             assert!(matches!(stream.next().await, Some(Ok(ModelEvent::Opened { .. }))));
@@ -486,7 +486,7 @@ async fn an_event_of_20_mb_arrives_whole_and_one_beyond_the_limit_is_refused() {
         piece(stream, "");
         true
     });
-    let endpoint = endpoint(address, WireApi::Responses);
+    let endpoint = endpoint(address, Wire::Responses);
     let events = ask(&endpoint).await.unwrap();
     assert!(matches!(&events[1], ModelEvent::Text { delta, .. } if delta.len() == 20_000_000));
     let error = ask_with(&endpoint, &Http::default(), request("m", "beyond")).await.unwrap_err();
@@ -505,7 +505,7 @@ async fn a_document_instead_of_a_stream_is_read() {
         answer(stream, "200 OK", "content-type: application/json\r\n", body);
         true
     });
-    for wire in [WireApi::Chat, WireApi::Responses] {
+    for wire in [Wire::Chat, Wire::Responses] {
         let seen = lines(&ask(&endpoint(address, wire)).await.unwrap());
         assert_eq!(seen[seen.len() - 2], "done 0 assistant - whole");
     }
@@ -541,17 +541,17 @@ async fn local_servers_are_found_with_their_models() {
 
 #[test]
 fn connecting_costs_next_to_nothing_and_refuses_what_cannot_work() {
-    let endpoint = Endpoint::new("local", WireApi::Chat, "http://127.0.0.1:8080/v1/");
+    let endpoint = Endpoint::new("local", Wire::Chat, "http://127.0.0.1:8080/v1/");
     let http = Http::new(HttpOptions::default());
     let begun = Instant::now();
     connect(&endpoint, &http).unwrap();
     assert!(begun.elapsed() < Duration::from_millis(20), "{:?}", begun.elapsed());
     for url in ["", "127.0.0.1:8080/v1", "ftp://host/v1"] {
-        let endpoint = Endpoint::new("local", WireApi::Chat, url);
+        let endpoint = Endpoint::new("local", Wire::Chat, url);
         let error = connect(&endpoint, &http).err().expect(url).to_string();
         assert!(error.contains("model_providers.local.base_url"), "{error}");
     }
-    let mut endpoint = Endpoint::new("local", WireApi::Chat, "http://127.0.0.1:8080/v1");
+    let mut endpoint = Endpoint::new("local", Wire::Chat, "http://127.0.0.1:8080/v1");
     endpoint.key = Some(Secret::new("line\nbreak"));
     let error = connect(&endpoint, &http).err().expect("a header").to_string();
     assert!(error.contains("authorization") && !error.contains("break"), "{error}");
@@ -560,10 +560,10 @@ fn connecting_costs_next_to_nothing_and_refuses_what_cannot_work() {
 #[tokio::test]
 async fn a_model_that_is_not_there_is_no_wrong_url_or_wire() {
     for (wire, body, model) in [
-        (WireApi::Responses, "{\"error\":{\"message\":\"model 'x' not found\"}}", true),
-        (WireApi::Chat, "{\"error\":\"model 'x' not found, try pulling it first\"}", true),
-        (WireApi::Responses, "{\"detail\":\"Not Found\"}", false),
-        (WireApi::Responses, "404 page not found", false),
+        (Wire::Responses, "{\"error\":{\"message\":\"model 'x' not found\"}}", true),
+        (Wire::Chat, "{\"error\":\"model 'x' not found, try pulling it first\"}", true),
+        (Wire::Responses, "{\"detail\":\"Not Found\"}", false),
+        (Wire::Responses, "404 page not found", false),
     ] {
         let (address, _requests) = serve(move |stream, _| {
             answer(stream, "404 Not Found", "", body);
@@ -579,7 +579,7 @@ async fn a_model_that_is_not_there_is_no_wrong_url_or_wire() {
 async fn who_cannot_be_reached_is_asked_about_in_the_right_words() {
     let http = Http::default();
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let near = ask_with(&endpoint(unused, WireApi::Chat), &http, request("m", "go")).await;
+    let near = ask_with(&endpoint(unused, Wire::Chat), &http, request("m", "go")).await;
     let text = near.unwrap_err().to_string();
     assert!(text.contains("is it running?") && text.contains(&unused.to_string()), "{text}");
 }
@@ -593,7 +593,7 @@ fn through(proxy: &str) -> Http {
 
 #[tokio::test]
 async fn a_server_is_asked_through_an_http_or_a_socks_proxy() {
-    let far = Endpoint::new("far", WireApi::Chat, "http://models.example.invalid/v1");
+    let far = Endpoint::new("far", Wire::Chat, "http://models.example.invalid/v1");
     let (address, requests) = serve(|stream, _| {
         open_stream(stream);
         piece(stream, CHAT);
@@ -633,7 +633,7 @@ async fn a_server_is_asked_through_an_http_or_a_socks_proxy() {
 #[tokio::test]
 async fn a_proxy_that_does_not_work_is_named_with_its_variable() {
     let far = |scheme: &str| {
-        Endpoint::new("far", WireApi::Chat, format!("{scheme}://models.example.invalid/v1"))
+        Endpoint::new("far", Wire::Chat, format!("{scheme}://models.example.invalid/v1"))
     };
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for scheme in ["http", "https"] {

@@ -18,7 +18,7 @@ use support::{
     request,
     server::{open_stream, piece, read_request},
 };
-use troupe_providers::{Endpoint, Http, HttpOptions, ModelError, WireApi, connect};
+use troupe_providers::{Endpoint, Http, HttpOptions, ModelError, Wire, connect};
 use troupe_types::{ErrorClass, ModelEvent};
 
 fn fixture(name: &str) -> PathBuf {
@@ -52,7 +52,7 @@ fn serve() -> SocketAddr {
 }
 
 async fn ask(address: SocketAddr, ca: Option<&str>) -> Result<Vec<ModelEvent>, ModelError> {
-    let endpoint = Endpoint::new("mock", WireApi::Chat, format!("https://{address}/v1"));
+    let endpoint = Endpoint::new("mock", Wire::Chat, format!("https://{address}/v1"));
     let http = Http::new(HttpOptions { ca_file: ca.map(fixture), ..HttpOptions::default() });
     connect(&endpoint, &http).unwrap().stream(request("m", "x")).try_collect().await
 }

@@ -10,7 +10,7 @@ use troupe_kit::{
 };
 use troupe_messages::{ConversationMessage, Cut, StreamFact, StreamMessage};
 use troupe_model_stream::{Args, ModelStream, PART_BYTES};
-use troupe_providers::{Endpoint, Http, Provider, WireApi, connect};
+use troupe_providers::{Endpoint, Http, Provider, Wire, connect};
 use troupe_types::{
     Content, ErrorClass, Item, ModelRequest, RequestId, SessionId, ToolKind, ToolSpec, Traits,
     UserItem,
@@ -80,7 +80,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("script.json");
         std::fs::write(&script, json!({ "steps": steps }).to_string()).unwrap();
-        let mut endpoint = Endpoint::new("rehearsal", WireApi::Rehearsal, "");
+        let mut endpoint = Endpoint::new("rehearsal", Wire::Rehearsal, "");
         endpoint.script = Some(script);
         // The script is read here.
         let provider = connect(&endpoint, &Http::default()).unwrap();

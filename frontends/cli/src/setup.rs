@@ -12,7 +12,7 @@ use std::{
 };
 use troupe::{
     Asked, Http, Setup, ask_for_models,
-    config::{LoadOptions, Loaded, Places, load, shown_url},
+    config::{Config, LoadOptions, Loaded, Places, load, shown_url},
     discover,
     policy::Pipeline,
 };
@@ -133,7 +133,7 @@ pub(crate) async fn choose(
     };
     let failed = |error: troupe::config::ConfigError| CliError::config(error.to_string());
     let provider = config.provider(&choice.id, &env).map_err(failed)?;
-    let model = match (&config.model, provider.default_model) {
+    let model = match (&config.model, Config::default_model(&choice.id)) {
         (Some(model), _) => model.clone(),
         (None, Some(model)) => model.to_owned(),
         (None, None) => only_model(&choice.id, setup).await?,

@@ -36,15 +36,17 @@ impl Content {
     }
 }
 
-/// The wire format an opaque part came from; it is sent back on the same wire only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a provider speaks, and the form of the opaque parts that came from it; these are sent back on the
+/// same wire only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Wire {
-    /// OpenAI Responses.
+    /// OpenAI Responses (`POST {base_url}/responses`).
+    #[default]
     Responses,
-    /// OpenAI Chat Completions.
+    /// OpenAI Chat Completions (`POST {base_url}/chat/completions`).
     Chat,
-    /// The built-in script player.
+    /// A script file, played by the program itself; no network.
     Rehearsal,
 }
 

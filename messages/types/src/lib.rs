@@ -7,6 +7,7 @@
 
 mod approval;
 mod cut;
+mod endpoint;
 mod event;
 mod for_model;
 mod ids;
@@ -17,6 +18,7 @@ mod op;
 mod outcome;
 mod record;
 mod result;
+mod secret;
 mod settings;
 mod span;
 mod usage;
@@ -26,6 +28,7 @@ mod tests;
 
 pub use approval::{ApprovalAsk, ApprovalPolicy, Decision, Granular};
 pub use cut::{BYTES_PER_TOKEN, end_of, start_of, tokens_of, truncation_marker};
+pub use endpoint::Endpoint;
 pub use event::{Event, Progress};
 pub use ids::{CallId, IdError, OpId, RequestId, SessionId, TurnId};
 pub use item::{
@@ -45,6 +48,7 @@ pub use record::{
     TurnStarted, TurnWorked,
 };
 pub use result::{CallResult, CommandEnd, CommandResult, Kept, NotWritten, Printed, RefusedHost};
+pub use secret::Secret;
 pub use settings::{
     CommandLimits, ProjectDocs, SandboxMode, SandboxSettings, SessionSettings, WithoutUserns,
 };

@@ -7,14 +7,13 @@
 use crate::{
     ModelError,
     calls::{self, CallBook},
-    endpoint::Endpoint,
     json::Verbatim,
-    responses::body::{GO_ON, leading_developer, with_leading},
+    lead::{GO_ON, leading_developer, with_leading},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
-use troupe_types::{CallItem, Content, ErrorClass, Item, ModelRequest, Wire};
+use troupe_types::{CallItem, Content, Endpoint, ErrorClass, Item, ModelRequest, Wire};
 
 /// The kind of an item with further members of the call after it.
 const CALL_EXTRA: &str = "tool_call";

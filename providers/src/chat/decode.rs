@@ -6,18 +6,17 @@
 use super::partial::{CallDelta, FunctionDelta, PartialCalls};
 use crate::{
     ModelError,
-    endpoint::Endpoint,
     events::{Decode, Events, Flow, Rest},
     failure::{self, ServerError, is_error},
     json::{self, Count},
-    responses::decode::{silent_limit, stopped},
     usage::WireUsage,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 use troupe_types::{
-    AssistantItem, ErrorClass, Item, ModelEvent, Opaque, ReasoningItem, Usage, Wire, says_something,
+    AssistantItem, Endpoint, ErrorClass, Item, ModelEvent, Opaque, ReasoningItem, Usage, Wire,
+    says_something,
 };
 
 #[derive(Deserialize)]
@@ -312,11 +311,11 @@ impl Decoder {
                     let usage = self.usage;
                     Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }))
                 } else {
-                    Err(silent_limit(&self.endpoint))
+                    Err(failure::silent_limit(&self.endpoint))
                 };
             }
             // A call that was cut must not run.
-            _ if stopped_early => return Err(stopped(&self.endpoint, &reason)),
+            _ if stopped_early => return Err(failure::stopped(&self.endpoint, &reason)),
             "error" | "abort" | "network_error" => {
                 let text =
                     format!("{}: the server gave the answer up ({reason})", self.endpoint.name);

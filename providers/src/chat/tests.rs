@@ -2,14 +2,14 @@
 
 use super::Decoder;
 use crate::{
-    Endpoint, WireApi,
+    Endpoint, Wire,
     events::{Decode, Events, Rest},
 };
 use std::{collections::HashSet, sync::Arc};
 
 /// What may be missing after chunks with these words and finish reasons.
 fn rest(chunks: &[(&str, &str)]) -> Rest {
-    let endpoint = Arc::new(Endpoint::new("x", WireApi::Chat, "http://h/v1"));
+    let endpoint = Arc::new(Endpoint::new("x", Wire::Chat, "http://h/v1"));
     let (mut decoder, mut out) = (Decoder::new(endpoint, HashSet::new()), Events::default());
     for (words, reason) in chunks {
         let chunk = format!(

@@ -4,8 +4,9 @@ use super::retry_after;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};
+use troupe_types::Endpoint;
 
-/// Text kept of a body that has no known shape, in bytes.
+/// The longest text of a server's that is shown, in bytes.
 const MAX_TEXT: usize = 1000;
 
 /// The members that hold what a server says, best first.
@@ -49,7 +50,7 @@ impl ServerError {
         let mut error = Self::default();
         error.read(value, 0);
         if error.message.is_empty() && !value.is_null() {
-            error.message = clip(&value.to_string());
+            error.message = value.to_string();
         }
         error.codes.make_ascii_lowercase();
         error
@@ -96,7 +97,7 @@ impl ServerError {
         // Gateways put the JSON of the server behind them into their own message.
         match serde_json::from_str::<Value>(text) {
             Ok(inner @ Value::Object(_)) => self.read(&inner, 1),
-            _ => self.message = clip(text.trim()),
+            _ => text.trim().clone_into(&mut self.message),
         }
     }
 
@@ -111,7 +112,7 @@ impl ServerError {
         }
         if self.message.is_empty() || !self.message.contains(&upstream.message) {
             let between = if self.message.is_empty() { "" } else { ": " };
-            self.message = clip(&format!("{}{between}{}", self.message, upstream.message));
+            self.message = format!("{}{between}{}", self.message, upstream.message);
         }
     }
 
@@ -193,7 +194,7 @@ fn passed_on(metadata: &Value) -> Option<Duration> {
 /// A body that is no JSON: its text, or what kind of page it is and its title.
 fn plain(text: &str) -> String {
     if !text.trim_start().starts_with('<') {
-        return clip(text.trim());
+        return text.trim().to_owned();
     }
     let lower = text.to_ascii_lowercase();
     let page = lower.contains("<html") || lower.contains("<!doctype html");
@@ -205,7 +206,7 @@ fn plain(text: &str) -> String {
         Some(text[start..end].trim()).filter(|title| !title.is_empty())
     };
     match within("title").or_else(|| within("h1")).or_else(|| within("message")) {
-        Some(title) => clip(&format!("{kind}, {title:?}")),
+        Some(title) => format!("{kind}, {title:?}"),
         None => kind.to_owned(),
     }
 }
@@ -213,6 +214,12 @@ fn plain(text: &str) -> String {
 /// Whether a body is a page for people.
 pub(super) fn is_page(body: &[u8]) -> bool {
     body.trim_ascii_start().starts_with(b"<")
+}
+
+/// A server's words as they are shown: without secrets, and not longer than anyone reads. In this order, so
+/// that no part of a key stays.
+pub(crate) fn words(endpoint: &Endpoint, said: &str) -> String {
+    clip(&endpoint.redact(said))
 }
 
 fn clip(text: &str) -> String {

@@ -1,9 +1,11 @@
 //! Errors a server reports, by status or inside a stream.
 
-use super::{body::ServerError, content_type, retry_after};
+use super::{
+    body::{ServerError, words},
+    content_type, retry_after,
+};
 use crate::{
     ModelError, Retry,
-    endpoint::{Endpoint, WireApi},
     unpacked::{Body, BodyError},
 };
 use reqwest::{
@@ -12,7 +14,7 @@ use reqwest::{
 };
 use std::time::{Duration, SystemTime};
 use troupe_timer::within;
-use troupe_types::ErrorClass;
+use troupe_types::{Endpoint, ErrorClass, Wire};
 
 /// Body read of a refusal, in bytes, and the time for it.
 const MAX_BODY: usize = 64 << 10;
@@ -150,7 +152,7 @@ fn by_status(
     let text = if said.message.is_empty() {
         format!("{name}: {status}")
     } else {
-        format!("{name}: {} ({status})", said.message)
+        format!("{name}: {} ({status})", words(endpoint, &said.message))
     };
     let after = after.or_else(|| named_wait(said));
     let wait = after.map_or(Retry::Backoff, Retry::After);
@@ -202,8 +204,8 @@ fn with_reset(text: String, resets_at: Option<u64>) -> String {
 }
 
 fn not_found(endpoint: &Endpoint, text: String, html: bool) -> String {
-    if html || endpoint.wire == WireApi::Responses {
-        let other = if endpoint.wire == WireApi::Responses { "chat" } else { "responses" };
+    if html || endpoint.wire == Wire::Responses {
+        let other = if endpoint.wire == Wire::Responses { "chat" } else { "responses" };
         format!(
             "{text}; is `{}` right (it mostly ends in /v1), and does the server speak this wire (`{} = \"{other}\"` is the other)?",
             endpoint.url_key(),
@@ -248,7 +250,7 @@ fn is_window(said: &ServerError) -> bool {
 /// An error object inside a stream or document that began with success.
 pub(crate) fn in_stream(endpoint: &Endpoint, said: &ServerError) -> ModelError {
     let name = &endpoint.name;
-    let text = match said.message.as_str() {
+    let text = match words(endpoint, &said.message).as_str() {
         "" => format!("{name}: the answer failed ({})", said.codes),
         message => match said.codes.split(' ').find(|code| !code.is_empty()) {
             Some(code) if !message.contains(code) => format!("{name}: {message} ({code})"),

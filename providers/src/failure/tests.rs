@@ -3,6 +3,7 @@
 use super::{ServerError, retry_after};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::time::{Duration, UNIX_EPOCH};
+use troupe_types::{Endpoint, Secret, Wire};
 
 fn headers(name: &'static str, value: &'static str) -> HeaderMap {
     let name = HeaderName::from_static(name);
@@ -136,8 +137,18 @@ fn the_text_of_an_error_is_found_in_every_shape() {
         let error = ServerError::from_body(body.as_bytes());
         assert_eq!((error.message.as_str(), error.codes.as_str()), (message, codes), "{body}");
     }
-    let long = ServerError::from_body("ä".repeat(4000).as_bytes());
-    assert!(long.message.len() < 1100);
+}
+
+#[test]
+fn words_are_shown_without_secrets_and_no_longer_than_anyone_reads() {
+    let mut endpoint = Endpoint::new("x", Wire::Chat, "http://h/v1");
+    endpoint.key = Some(Secret::new("sk-0123456789-abcdefghij"));
+    let shown = |said: &str| super::words(&endpoint, said);
+    assert!(shown(&"ä".repeat(4000)).len() < 1100);
+    for before in 970..1000 {
+        let shown = shown(&format!("{}sk-0123456789-abcdefghij is wrong", " ".repeat(before)));
+        assert!(!shown.contains("sk-"), "{before}: {}", shown.trim());
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which step answers, and what faults do.
 
 use super::script::Script;
-use crate::{Endpoint, Http, ModelError, Retry, WireApi, connect};
+use crate::{Endpoint, Http, ModelError, Retry, Wire, connect};
 use futures_util::StreamExt;
 use std::{io::Write, sync::Arc, time::Duration};
 use troupe_types::{
@@ -41,7 +41,7 @@ fn request(session: SessionId, items: Vec<Item>) -> ModelRequest {
 fn endpoint(script: &str) -> (Endpoint, tempfile::NamedTempFile) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(script.as_bytes()).unwrap();
-    let mut endpoint = Endpoint::new("rehearsal", WireApi::Rehearsal, "");
+    let mut endpoint = Endpoint::new("rehearsal", Wire::Rehearsal, "");
     endpoint.script = Some(file.path().to_owned());
     (endpoint, file)
 }
@@ -138,5 +138,5 @@ fn a_script_that_cannot_be_played_is_refused_with_its_place() {
 
 #[test]
 fn the_built_in_script_can_be_played() {
-    assert!(connect(&Endpoint::new("demo", WireApi::Rehearsal, ""), &Http::default()).is_ok());
+    assert!(connect(&Endpoint::new("demo", Wire::Rehearsal, ""), &Http::default()).is_ok());
 }

@@ -9,14 +9,14 @@ use super::kinds;
 use crate::{
     ModelError,
     calls::{self, CallBook},
-    endpoint::Endpoint,
     json::Verbatim,
+    lead::{GO_ON, leading_developer, with_leading},
 };
 use serde::{Deserialize, Serialize, Serializer, de::IgnoredAny, ser::SerializeSeq};
 use std::{borrow::Cow, sync::Arc};
 use troupe_types::{
-    AssistantItem, CallInput, CallItem, Content, ErrorClass, Item, ModelRequest, OutputItem,
-    ReasoningItem, Role, ToolKind, ToolSpec, Wire,
+    AssistantItem, CallInput, CallItem, Content, Endpoint, ErrorClass, Item, ModelRequest,
+    OutputItem, ReasoningItem, Role, ToolKind, ToolSpec, Wire,
 };
 
 #[derive(Serialize)]
@@ -118,28 +118,6 @@ pub(crate) fn body(endpoint: &Endpoint, request: &ModelRequest) -> Result<Vec<u8
     })
 }
 
-/// The texts of developer messages before anything else, and the items after them.
-pub(crate) fn leading_developer(items: &[Arc<Item>], keep: bool) -> (Vec<&str>, &[Arc<Item>]) {
-    let mut texts = Vec::new();
-    for item in items.iter().take_while(|_| !keep) {
-        match &**item {
-            Item::Context(context) if context.role == Role::Developer => texts.push(&*context.text),
-            _ => break,
-        }
-    }
-    let rest = &items[texts.len()..];
-    (texts, rest)
-}
-
-/// The instructions with the leading developer messages after them.
-pub(crate) fn with_leading<'a>(instructions: &'a str, leading: &[&str]) -> Cow<'a, str> {
-    if leading.is_empty() {
-        return Cow::Borrowed(instructions);
-    }
-    let parts = std::iter::once(instructions).chain(leading.iter().copied());
-    Cow::Owned(parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n"))
-}
-
 fn describe(tool: &ToolSpec, openai: bool) -> Tool<'_> {
     match &tool.kind {
         ToolKind::Custom { grammar } if openai => Tool::Custom {
@@ -224,9 +202,6 @@ enum Output<'a> {
     Text(Cow<'a, str>),
     Parts(Vec<Part<'a>>),
 }
-
-/// Said where an answer that was cut is the last item: chat templates want to end on the user.
-pub(crate) const GO_ON: &str = "Your answer was cut off here. Go on from there.";
 
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -9,7 +9,6 @@ use super::{
 };
 use crate::{
     ModelError,
-    endpoint::Endpoint,
     events::{Decode, Events, Flow, Rest},
     failure::{self, ServerError},
     json::{self, Name},
@@ -19,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 use troupe_types::{
-    AssistantItem, CallItem, ErrorClass, Item, ModelEvent, OpaqueItem, says_something,
+    AssistantItem, CallItem, Endpoint, Item, ModelEvent, OpaqueItem, says_something,
 };
 
 #[derive(Deserialize)]
@@ -436,9 +435,9 @@ impl Decoder {
             return Ok(Flow::Done(ModelEvent::Completed { usage, end_turn: None }));
         }
         if limit && !called {
-            return Err(silent_limit(&self.endpoint));
+            return Err(failure::silent_limit(&self.endpoint));
         }
-        Err(stopped(&self.endpoint, reason))
+        Err(failure::stopped(&self.endpoint, reason))
     }
 }
 
@@ -448,29 +447,6 @@ fn index(at: usize) -> u32 {
 
 fn spoken(text: String, cut: bool) -> Item {
     Item::Assistant(AssistantItem { text, cut, ..AssistantItem::default() })
-}
-
-/// The error of an answer that reached a limit of tokens before its first word, in thoughts or
-/// nothing at all. Asking again would end in the same way.
-pub(crate) fn silent_limit(endpoint: &Endpoint) -> ModelError {
-    let text = format!(
-        "{}: the answer reached the limit of output tokens or of the model's window before its first word; raise the limit (`model_max_output_tokens`, or the server's own), or let the model think less (`model_reasoning_effort`)",
-        endpoint.name
-    );
-    ModelError::never(ErrorClass::NoAnswer, text)
-}
-
-/// The error of an answer that a rule of the provider stopped.
-pub(crate) fn stopped(endpoint: &Endpoint, reason: &str) -> ModelError {
-    let name = &endpoint.name;
-    let text = match reason {
-        "max_output_tokens" | "length" | "max_tokens" => format!(
-            "{name}: the answer reached the limit of output tokens or of the model's window and is incomplete; ask for less at a time, or raise the server's limit"
-        ),
-        "content_filter" => format!("{name}: the provider's content filter stopped the answer"),
-        reason => format!("{name}: the answer is incomplete, reason: {reason}"),
-    };
-    ModelError::never(ErrorClass::InvalidRequest, text)
 }
 
 impl Decode for Decoder {

@@ -4,7 +4,7 @@
 pub mod server;
 
 use std::sync::Arc;
-use troupe_providers::{Endpoint, WireApi};
+use troupe_providers::{Endpoint, Wire};
 use troupe_types::{
     CallInput, Content, Item, ModelEvent, ModelRequest, RequestId, SessionId, ToolKind, ToolSpec,
     Traits, UserItem,
@@ -35,7 +35,7 @@ pub fn patch_tool() -> ToolSpec {
     }
 }
 
-pub fn endpoint(wire: WireApi) -> Endpoint {
+pub fn endpoint(wire: Wire) -> Endpoint {
     Endpoint::new("mock", wire, "http://127.0.0.1:9/v1")
 }
 

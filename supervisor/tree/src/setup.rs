@@ -1,10 +1,10 @@
 //! What a company is started with.
 
-use std::{ffi::OsString, path::PathBuf, sync::Arc, time::Duration};
-use troupe_config::{Config, Loaded, ProviderConfig, Wire, key_variables};
+use std::{ffi::OsString, path::PathBuf, sync::Arc};
+use troupe_config::{Config, Loaded, key_variables};
 use troupe_kit::Faults;
 use troupe_policy::{KEPT_RULES, Pipeline, Requirements, RuleBook};
-use troupe_providers::{Endpoint, HttpOptions, Proxies, Secret, WireApi};
+use troupe_providers::{Endpoint, HttpOptions, Proxies};
 use troupe_recorder::LogHook;
 use troupe_sandbox::{Credentials, EnvInherit, EnvPolicy};
 
@@ -94,8 +94,7 @@ impl Setup {
     /// When there is none, or its key is missing; the text says what helps.
     pub fn endpoint(&self, id: &str) -> Result<Endpoint, String> {
         let variables = |name: &str| (self.variables)(name);
-        let provider = self.config.provider(id, &variables).map_err(|error| error.to_string())?;
-        Ok(endpoint(provider))
+        self.config.provider(id, &variables).map_err(|error| error.to_string())
     }
 }
 
@@ -109,26 +108,4 @@ pub fn pipeline(loaded: &Loaded) -> Pipeline {
         kept: Some(loaded.places.config_dir.join("rules").join(KEPT_RULES)),
         hook: None,
     }
-}
-
-fn endpoint(provider: ProviderConfig) -> Endpoint {
-    let wire = match provider.wire {
-        Wire::Responses => WireApi::Responses,
-        Wire::Chat => WireApi::Chat,
-        Wire::Rehearsal => WireApi::Rehearsal,
-    };
-    let mut endpoint = Endpoint::new(provider.id, wire, provider.base_url);
-    endpoint.azure = Endpoint::looks_like_azure(&provider.name, &endpoint.base_url);
-    endpoint.name = provider.name;
-    endpoint.key = provider.key.map(|key| Secret::new(key.expose()));
-    endpoint.key_env = provider.key_env;
-    endpoint.headers = provider.headers;
-    endpoint.query = provider.query;
-    endpoint.request_max_retries = provider.request_max_retries;
-    endpoint.stream_max_retries = provider.stream_max_retries;
-    endpoint.connect_timeout = Duration::from_millis(provider.connect_timeout_ms);
-    endpoint.first_byte_timeout = Duration::from_millis(provider.first_byte_timeout_ms);
-    endpoint.idle_timeout = Duration::from_millis(provider.stream_idle_timeout_ms);
-    endpoint.script = provider.script;
-    endpoint
 }

@@ -4,7 +4,7 @@ use super::{Finding, Grade};
 use std::time::Duration;
 use troupe::{
     Asked, Endpoint, Http, LOCAL_SERVERS, Setup, ask_for_models,
-    config::{Loaded, nearest_name, shown_url},
+    config::{Config, Loaded, nearest_name, shown_url},
     discover,
 };
 
@@ -48,7 +48,7 @@ async fn ask(loaded: &Loaded) -> Vec<Finding> {
     let chosen = Finding { what: "provider", grade: Grade::Fine, text, state: None };
     let server = match setup.endpoint(id) {
         Ok(endpoint) => {
-            let model = loaded.config.model.as_deref().or(provider.default_model);
+            let model = loaded.config.model.as_deref().or(Config::default_model(id));
             judge(&endpoint, model, ask_for_models(&endpoint, &http, LIMIT).await)
         }
         Err(error) => wrong("server", "unusable", error),

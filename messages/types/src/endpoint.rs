@@ -1,43 +1,10 @@
 //! Where a model is served and how it is spoken to: plain, resolved values.
 //!
-//! Nothing here looks anything up; keys and headers arrive as values. Secrets are masked when
-//! printed and are taken out of every text that comes from a server ([`Endpoint::redact`]).
+//! Nothing here looks anything up; keys and headers arrive as values. Secrets are never printed, and are
+//! taken out of every text that comes from a server ([`Endpoint::redact`]).
 
+use crate::{Secret, Wire};
 use std::{fmt, path::PathBuf, time::Duration};
-
-/// A value that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret with this value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself. Only for the request header.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
-    }
-}
-
-/// Which protocol an endpoint speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WireApi {
-    /// OpenAI Responses (`POST {base_url}/responses`).
-    Responses,
-    /// OpenAI Chat Completions (`POST {base_url}/chat/completions`).
-    Chat,
-    /// A script file; no network.
-    Rehearsal,
-}
 
 /// A server of models, fully resolved.
 #[derive(Clone)]
@@ -47,7 +14,7 @@ pub struct Endpoint {
     /// Its name for people.
     pub name: String,
     /// The protocol.
-    pub wire: WireApi,
+    pub wire: Wire,
     /// The URL up to and including the version (`https://api.openai.com/v1`).
     pub base_url: String,
     /// The key, sent as `Authorization: Bearer …`.
@@ -55,9 +22,9 @@ pub struct Endpoint {
     /// The environment variable the key comes from; named in error texts.
     pub key_env: Option<String>,
     /// Further request headers. An `authorization` or `api-key` here replaces the bearer header.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Secret)>,
     /// Query parameters of every request (Azure's `api-version`).
-    pub query: Vec<(String, String)>,
+    pub query: Vec<(String, Secret)>,
     /// How often a request that got no answer is sent again. Read by the stream actor.
     pub request_max_retries: u32,
     /// How often a broken answer is asked for again. Read by the stream actor.
@@ -68,7 +35,7 @@ pub struct Endpoint {
     pub first_byte_timeout: Duration,
     /// Limit between two reads of the answer.
     pub idle_timeout: Duration,
-    /// The script of [`WireApi::Rehearsal`]; the built-in one if absent.
+    /// The script of [`Wire::Rehearsal`]; the built-in one if absent.
     pub script: Option<PathBuf>,
     /// Whether this is Azure, which wants answers stored; see [`Endpoint::looks_like_azure`].
     pub azure: bool,
@@ -76,7 +43,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint without key, with the default deadlines and retries.
-    pub fn new(id: impl Into<String>, wire: WireApi, base_url: impl Into<String>) -> Self {
+    pub fn new(id: impl Into<String>, wire: Wire, base_url: impl Into<String>) -> Self {
         let (id, base_url) = (id.into(), base_url.into());
         Self {
             name: id.clone(),
@@ -95,6 +62,12 @@ impl Endpoint {
             idle_timeout: Duration::from_secs(300),
             script: None,
         }
+    }
+
+    /// Another URL. Whether it is Azure's is judged anew.
+    pub fn set_url(&mut self, base_url: impl Into<String>) {
+        self.base_url = base_url.into();
+        self.azure = Self::looks_like_azure(&self.name, &self.base_url);
     }
 
     /// Whether a provider's name or URL is one of Azure's.
@@ -116,7 +89,7 @@ impl Endpoint {
     /// inside the conversation and cache keys known to work.
     #[must_use]
     pub fn is_openai(&self) -> bool {
-        let host = host_of(&self.base_url);
+        let host = host_of(&self.base_url).to_ascii_lowercase();
         self.azure
             || self.name.eq_ignore_ascii_case("openai")
             || host == "openai.com"
@@ -144,9 +117,10 @@ impl Endpoint {
     /// `text` without this endpoint's key, header values and query values.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let values = self.headers.iter().chain(&self.query).map(|(_, value)| value.as_str());
+        let values = self.headers.iter().chain(&self.query).map(|(_, value)| value);
         let mut clean = text.to_owned();
-        for secret in self.key.iter().map(Secret::expose).chain(values) {
+        for secret in self.key.iter().chain(values) {
+            let secret = secret.expose().trim();
             // Short values are no secrets, and replacing them would garble the text.
             if secret.len() >= 8 {
                 clean = clean.replace(secret, "***");
@@ -158,14 +132,14 @@ impl Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = |pairs: &[(String, String)]| -> Vec<String> {
+        let names = |pairs: &[(String, Secret)]| -> Vec<String> {
             pairs.iter().map(|(name, _)| name.clone()).collect()
         };
         f.debug_struct("Endpoint")
             .field("id", &self.id)
             .field("wire", &self.wire)
             .field("base_url", &self.base_url)
-            .field("key", &self.key)
+            .field("key", &self.key.is_some())
             .field("key_env", &self.key_env)
             .field("headers", &names(&self.headers))
             .field("query", &names(&self.query))
@@ -174,10 +148,47 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// The host of a URL, in lower case; empty if there is none.
-pub(crate) fn host_of(url: &str) -> String {
-    reqwest::Url::parse(url)
-        .ok()
-        .and_then(|url| url.host_str().map(str::to_ascii_lowercase))
-        .unwrap_or_default()
+/// The host of a URL; empty if there is none.
+fn host_of(url: &str) -> &str {
+    let Some((_, rest)) = url.trim().split_once("://") else { return "" };
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.split(':').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, Secret, Wire};
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let mut endpoint = Endpoint::new("x", Wire::Chat, "http://h/v1");
+        endpoint.key = Some(Secret::new("sk-0123456789"));
+        endpoint.headers = vec![("api-key".to_owned(), Secret::new("header-secret"))];
+        endpoint.query = vec![("sig".to_owned(), Secret::new("query-secret"))];
+        let shown = format!("{endpoint:?}");
+        assert!(shown.contains("api-key") && shown.contains("sig"));
+        assert!(!shown.contains("secret\"") && !shown.contains("sk-"));
+        let text = endpoint.redact("sk-0123456789 header-secret query-secret");
+        assert_eq!(text, "*** *** ***");
+    }
+
+    #[test]
+    fn azure_and_openai_are_known_by_name_or_host() {
+        assert!(Endpoint::looks_like_azure("Azure", ""));
+        assert!(Endpoint::looks_like_azure("x", "https://me.openai.azure.com/openai"));
+        assert!(!Endpoint::looks_like_azure("x", "https://api.openai.com/v1"));
+        for (url, openai) in [
+            ("https://api.openai.com/v1", true),
+            ("https://eu.API.OpenAI.com:443/v1", true),
+            ("https://user:word@api.openai.com", true),
+            ("https://notopenai.com/v1", false),
+            ("http://127.0.0.1:8080/v1", false),
+            ("http://h/?x=@api.openai.com", false),
+            ("http://api.openai.com@evil.example/v1", false),
+            ("api.openai.com", false),
+        ] {
+            assert_eq!(Endpoint::new("x", Wire::Responses, url).is_openai(), openai, "{url}");
+        }
+    }
 }
