@@ -1,11 +1,8 @@
 //! Rules that a person answers a question with: kept in a file of their own beside the user's.
 
 use crate::{RuleBook, suggest::offer};
-use std::{
-    fs,
-    io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
-};
+use std::{io, path::Path};
+use troupe_config::update_shared;
 use troupe_shell::{Context, classify_argv};
 
 /// The name of the file.
@@ -26,23 +23,26 @@ pub(crate) fn rule_text(prefix: &[String], argv: &[String], cwd: &Path) -> Optio
     ))
 }
 
-/// Adds a rule to the file, unless it is there. Other processes that do the same wait.
+/// Keeps a rule that allows commands with these first words, as a person's answer does: in the file,
+/// unless it is there. Other processes that do the same wait.
+///
+/// # Errors
+/// When the rule is not the one that would be offered for `argv`, the file cannot be written, or its
+/// rules could not be read with this one.
+pub fn keep_rule(file: &Path, prefix: &[String], argv: &[String], cwd: &Path) -> io::Result<()> {
+    let rule = rule_text(prefix, argv, cwd);
+    append(file, &rule.ok_or_else(|| io::Error::other("a rule that may not be kept"))?)
+}
+
+/// Adds the text of a rule to the file, unless it is there.
 pub(crate) fn append(file: &Path, rule: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut options = fs::OpenOptions::new();
-    let mut open = options.read(true).append(true).create(true).open(file)?;
-    open.lock()?;
-    let mut text = String::new();
-    open.seek(SeekFrom::Start(0))?;
-    open.read_to_string(&mut text)?;
-    if text.contains(rule) {
-        return Ok(());
-    }
-    // What is there has to be readable with it: one broken rule refuses everything.
-    let whole = format!("{text}{rule}");
-    RuleBook::default().add(&whole, file).map_err(io::Error::other)?;
-    open.write_all(rule.as_bytes())?;
-    open.sync_all()
+    update_shared(file, |text| {
+        if text.contains(rule) {
+            return Ok(None);
+        }
+        // What is there has to be readable with it: one broken rule refuses everything.
+        let whole = format!("{text}{rule}");
+        RuleBook::default().add(&whole, file).map_err(io::Error::other)?;
+        Ok(Some(whole))
+    })
 }

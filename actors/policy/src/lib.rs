@@ -23,7 +23,7 @@ mod worker;
 mod tests;
 
 pub use codex::{ImportError, import_codex};
-pub use keep::KEPT_RULES;
+pub use keep::{KEPT_RULES, keep_rule};
 pub use pipeline::{Case, Finding, Hook, Pipeline, Report, Requirements};
 pub use rulebook::{Decided, Hit, RuleBook, RuleError, Ruling, Where};
 pub use stages::command_key;
