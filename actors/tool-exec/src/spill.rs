@@ -21,7 +21,8 @@ const MOST: u64 = 64 * 1024 * 1024;
 /// What may wait to be written, in bytes, before the next part of the output is read.
 const WAITING: usize = 256 * 1024;
 
-/// Keeps an output once it is long. A failure to write is noted and breaks nothing.
+/// Keeps an output once it is long. A failure to write is noted and breaks nothing; what was written
+/// before it stays.
 pub(crate) struct Spill {
     path: Arc<Path>,
     /// What came and is not written; all of it while the output is small.
@@ -31,7 +32,9 @@ pub(crate) struct Spill {
     /// More came than is kept.
     more: bool,
     file: Option<File>,
-    writing: Option<JoinHandle<io::Result<File>>>,
+    /// What the file holds, in bytes.
+    written: u64,
+    writing: Option<JoinHandle<io::Result<(File, u64)>>>,
     begun: bool,
     failed: Option<String>,
 }
@@ -44,6 +47,7 @@ impl Spill {
             taken: 0,
             more: false,
             file: None,
+            written: 0,
             writing: None,
             begun: false,
             failed: None,
@@ -82,8 +86,8 @@ impl Spill {
         let result = writing.await;
         self.writing = None;
         match result.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok(file) => {
-                self.file = Some(file);
+            Ok((file, written)) => {
+                (self.file, self.written) = (Some(file), written);
                 self.write();
             }
             Err(error) => self.fail(&error.to_string()),
@@ -101,12 +105,16 @@ impl Spill {
     pub(crate) fn kept(&self, ended: bool) -> Option<Kept> {
         let path = || self.path.to_path_buf();
         match &self.failed {
+            Some(reason) if self.written > 0 => {
+                let (bytes, reason) = (self.written, Some(reason.clone()));
+                Some(Kept::Start { path: path(), bytes, reason })
+            }
             Some(reason) => Some(Kept::Failed { reason: reason.clone() }),
             None if !self.begun => None,
             None if ended && self.is_writing() => {
                 Some(Kept::Failed { reason: "the disk is too slow".to_owned() })
             }
-            None if self.more => Some(Kept::Start { path: path(), bytes: MOST }),
+            None if self.more => Some(Kept::Start { path: path(), bytes: MOST, reason: None }),
             None => Some(Kept::Whole { path: path() }),
         }
     }
@@ -123,15 +131,19 @@ impl Spill {
             return;
         }
         let bytes = std::mem::take(&mut self.waiting);
-        let (file, path) = (self.file.take(), Arc::clone(&self.path));
+        let (file, path, written) = (self.file.take(), Arc::clone(&self.path), self.written);
         self.begun = true;
         self.writing = Some(spawn_blocking(move || {
             let mut file = match file {
                 Some(file) => file,
                 None => create(&path)?,
             };
-            file.write_all(&bytes)?;
-            Ok(file)
+            if let Err(error) = file.write_all(&bytes) {
+                // What was whole before stays whole.
+                drop(file.set_len(written));
+                return Err(error);
+            }
+            Ok((file, written + bytes.len() as u64))
         }));
     }
 }

@@ -67,8 +67,12 @@ pub(crate) fn command_facts(result: &CommandResult) -> Map<String, Value> {
         put("omitted_bytes", result.output.omitted.into());
         put("omitted_at", result.output.head.len().into());
         match &result.kept {
-            Some(Kept::Whole { path } | Kept::Start { path, .. }) => {
+            Some(Kept::Whole { path } | Kept::Start { path, reason: None, .. }) => {
                 put("output_file", path.display().to_string().into());
+            }
+            Some(Kept::Start { path, reason: Some(reason), .. }) => {
+                put("output_file", path.display().to_string().into());
+                put("output_not_kept", reason.as_str().into());
             }
             Some(Kept::Failed { reason }) => put("output_not_kept", reason.as_str().into()),
             None => {}

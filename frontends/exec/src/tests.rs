@@ -292,7 +292,7 @@ async fn what_is_known_of_a_command_stands_beside_its_output() {
             Outcome::Completed,
             CommandResult {
                 output: cut.clone(),
-                kept: Some(Kept::Start { path: "/k".into(), bytes: 1 }),
+                kept: Some(Kept::Start { path: "/k".into(), bytes: 1, reason: None }),
                 ..exited()
             },
             json!({ "omitted_bytes": 7, "omitted_at": 9, "output_file": "/k" }),

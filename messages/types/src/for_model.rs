@@ -138,8 +138,16 @@ impl Kept {
     pub fn sentence(&self) -> String {
         match self {
             Self::Whole { path } => format!("Whole output: {}", path.display()),
-            Self::Start { path, bytes } => {
-                format!("First {} MiB of the output: {}", bytes >> 20, path.display())
+            Self::Start { path, bytes, reason } => {
+                let size = match bytes >> 20 {
+                    0 => format!("{} KiB", bytes >> 10),
+                    mib => format!("{mib} MiB"),
+                };
+                let start = format!("First {size} of the output: {}", path.display());
+                match reason {
+                    Some(why) => format!("{start} (the rest could not be kept: {why})"),
+                    None => start,
+                }
             }
             Self::Failed { reason } => format!("The whole output could not be kept: {reason}"),
         }

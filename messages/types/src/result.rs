@@ -188,8 +188,11 @@ pub enum Kept {
     Start {
         /// The file.
         path: PathBuf,
-        /// The most that is kept, in bytes.
+        /// So much of it, in bytes: the most that is kept, or less where the rest could not be.
         bytes: u64,
+        /// Why the rest could not be kept; none where there was more than is kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Nowhere.
     Failed {

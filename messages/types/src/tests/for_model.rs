@@ -75,8 +75,14 @@ fn a_cut_output_names_its_lines_and_the_file() {
 fn what_became_of_a_long_output() {
     let path = || "/tmp/out.log".into();
     assert_eq!(Kept::Whole { path: path() }.sentence(), "Whole output: /tmp/out.log");
-    let start = Kept::Start { path: path(), bytes: 64 << 20 };
+    let start = Kept::Start { path: path(), bytes: 64 << 20, reason: None };
     assert_eq!(start.sentence(), "First 64 MiB of the output: /tmp/out.log");
+    let reason = Some("the disk is full".to_owned());
+    let start = Kept::Start { path: path(), bytes: 24 << 10, reason };
+    assert_eq!(
+        start.sentence(),
+        "First 24 KiB of the output: /tmp/out.log (the rest could not be kept: the disk is full)"
+    );
     let failed = Kept::Failed { reason: "the disk is full".into() };
     assert_eq!(failed.sentence(), "The whole output could not be kept: the disk is full");
 }

@@ -195,7 +195,7 @@ pub(super) fn command_results() -> Vec<CallResult> {
         most_tokens: Some(100),
     };
     let plain = |end| CommandResult::new(end, 0, Printed::default());
-    let start = Some(Kept::Start { path: path(), bytes: 64 << 20 });
+    let start = Some(Kept::Start { path: path(), bytes: 64 << 20, reason: None });
     let failed = Some(Kept::Failed { reason: "the disk is full".into() });
     let all = vec![
         full,
