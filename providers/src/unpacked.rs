@@ -80,8 +80,14 @@ impl Unpacker {
     /// For a body with this list of encodings.
     pub(crate) fn new(encodings: &str) -> Self {
         let names = encodings.split(',').map(|name| name.trim().to_ascii_lowercase());
-        let names: Vec<_> =
-            names.filter(|name| !matches!(name.as_str(), "" | "identity" | "none")).collect();
+        // Some servers write what is none: a character set, or how the bytes are sent.
+        let none = |name: &str| {
+            matches!(
+                name,
+                "" | "identity" | "none" | "utf-8" | "utf8" | "binary" | "8bit" | "chunked"
+            )
+        };
+        let names: Vec<_> = names.filter(|name| !none(name)).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         match names[..] {
             [] | ["gzip" | "x-gzip"] => Self::Undecided { deflate: false, start: Vec::new() },
