@@ -60,9 +60,10 @@ impl Proxies {
         let by_scheme = if url.scheme() == "https" { &self.https } else { &self.http };
         let proxy = by_scheme.as_ref().or(self.all.as_ref())?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+        // The dot at the end of a whole name changes nothing.
+        let host = host.trim_end_matches('.');
         let port = url.port_or_known_default().unwrap_or_default();
-        let direct =
-            is_loopback(&host) || self.direct.iter().any(|entry| names(entry, &host, port));
+        let direct = is_loopback(host) || self.direct.iter().any(|entry| names(entry, host, port));
         (!direct).then_some(proxy)
     }
 }
@@ -132,7 +133,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
     if wanted.is_some_and(|wanted| wanted != port) {
         return false;
     }
-    let name = name.trim_matches(['[', ']']).trim_start_matches('*').trim_start_matches('.');
+    let name = name.trim_matches(['[', ']']).trim_start_matches('*').trim_matches('.');
     name.is_empty()
         || host == name
         || host.strip_suffix(name).is_some_and(|before| before.ends_with('.'))
