@@ -66,7 +66,7 @@ pub async fn ask_for_models(endpoint: &Endpoint, http: &Http, limit: Duration) -
 
 async fn ask(endpoint: &Endpoint, http: &Http) -> Result<Asked, ConnectError> {
     let url = request_url(endpoint, "models")?;
-    let client = http.client(&url, endpoint.connect_timeout)?;
+    let client = http.client(&url, endpoint.connect_timeout).await?;
     let mut headers = headers(endpoint)?;
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     let response = match client.get(url.clone()).headers(headers).send().await {

@@ -66,7 +66,7 @@ struct Model {
 
 async fn models(endpoint: &Endpoint, http: &Http) -> Option<Vec<String>> {
     let url = request_url(endpoint, "models").ok()?;
-    let client = http.client(&url, endpoint.connect_timeout).ok()?;
+    let client = http.client(&url, endpoint.connect_timeout).await.ok()?;
     let response = client.get(url).send().await.ok()?.error_for_status().ok()?;
     let mut unpacked = Body::new(response);
     let mut body = Vec::new();

@@ -105,6 +105,7 @@ impl Exchange {
         let client = unsent
             .http
             .client(&unsent.url, endpoint.connect_timeout)
+            .await
             .map_err(|error| ModelError::never(ErrorClass::Config, error.to_string()))?;
         let proxy = unsent.http.proxy(&unsent.url);
         let mut deadline = Deadline::after(endpoint.first_byte_timeout);

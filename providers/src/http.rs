@@ -68,7 +68,7 @@ impl Http {
     /// As the first request would: an unusable URL or file of certificate authorities.
     pub fn prepare(&self, endpoint: &Endpoint) -> Result<(), ConnectError> {
         let url = parse_url(endpoint, &endpoint.base_url)?;
-        self.client(&url, endpoint.connect_timeout).map(|_| ())
+        self.client_of(self.kind(&url, endpoint.connect_timeout)).map(|_| ())
     }
 
     /// The proxy a request to this URL goes through.
@@ -76,22 +76,47 @@ impl Http {
         self.0.options.proxies.of(url)
     }
 
-    pub(crate) fn client(
+    /// The client for a URL. One that has to be built first is built on another thread: that may read
+    /// files.
+    pub(crate) async fn client(
         &self,
         url: &Url,
         connect_timeout: Duration,
     ) -> Result<Client, ConnectError> {
+        let kind = self.kind(url, connect_timeout);
+        // Whoever holds the lock builds one.
+        let known = self.0.clients.try_lock().ok().and_then(|clients| find(&clients, &kind));
+        if let Some(client) = known {
+            return Ok(client);
+        }
+        if !kind.tls && kind.proxy.is_none() {
+            return self.client_of(kind);
+        }
+        let http = self.clone();
+        let building = tokio::task::spawn_blocking(move || http.client_of(kind));
+        building.await.unwrap_or_else(|error| {
+            Err(ConnectError::Client { cause: format!("it could not be built: {error}") })
+        })
+    }
+
+    fn kind(&self, url: &Url, connect_timeout: Duration) -> ClientKind {
         let proxy = self.proxy(url).cloned();
-        let tls = url.scheme() == "https";
-        let kind = ClientKind { tls, proxy, connect_timeout };
+        ClientKind { tls: url.scheme() == "https", proxy, connect_timeout }
+    }
+
+    fn client_of(&self, kind: ClientKind) -> Result<Client, ConnectError> {
         let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = clients.iter().find(|(known, _)| known.is(&kind)) {
-            return Ok(client.clone());
+        if let Some(client) = find(&clients, &kind) {
+            return Ok(client);
         }
         let client = build(&self.0.options, &kind)?;
         clients.push((kind, client.clone()));
         Ok(client)
     }
+}
+
+fn find(clients: &[(ClientKind, Client)], kind: &ClientKind) -> Option<Client> {
+    clients.iter().find(|(known, _)| known.is(kind)).map(|(_, client)| client.clone())
 }
 
 fn build(options: &HttpOptions, kind: &ClientKind) -> Result<Client, ConnectError> {

@@ -1,6 +1,6 @@
 //! Real sockets: deadlines, refusals, breaks, cancellation, reuse.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod support;
 

@@ -64,20 +64,20 @@ pub(crate) async fn launch(
         if profile.proxied && profile.sandboxed {
             profile.doors = doors(&of.sandbox);
         }
+        if profile.sandboxed && of.folder.is_dir() {
+            profile.reopened.push(of.folder);
+        }
         Ok::<_, ResolveError>((profile, deny))
     };
     let resolved = spawn_blocking(work).await;
     let refused = |class, message| Err(LaunchRefusal::Refused { class, message });
-    let (mut profile, deny) = match resolved {
+    let (profile, deny) = match resolved {
         Ok(Ok(resolved)) => resolved,
         Ok(Err(error)) => return refused(ErrorClass::Sandbox, error.to_string()),
         Err(_) => {
             return refused(ErrorClass::Sandbox, "the workspace could not be read".to_owned());
         }
     };
-    if profile.sandboxed && order.folder.is_dir() {
-        profile.reopened.push(order.folder.clone());
-    }
     match args.launcher.launch(&command, &profile).await {
         Ok(started) => {
             let Started {

@@ -36,6 +36,8 @@ pub enum PolicyMessage {
         /// Where that runs.
         cwd: PathBuf,
     },
+    /// Own timer: time to count how long questions have waited for their answer.
+    PatienceDue,
 }
 
 /// What is to be done.

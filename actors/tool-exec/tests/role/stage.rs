@@ -82,6 +82,7 @@ impl Told for PolicyMessage {
         match self {
             Self::Judge { question, .. } => Said::Judge(question.clone()),
             Self::Keep { prefix, .. } => Said::Keep(prefix.clone()),
+            Self::PatienceDue => panic!("not for a tool exec to say"),
         }
     }
 }
