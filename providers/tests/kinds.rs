@@ -1,7 +1,7 @@
 //! Items of every kind: run where they mean a tool of ours, refused by name where they wait for an answer,
 //! else kept; and answered in the form that belongs to them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::print_stdout, clippy::print_stderr)]
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod support;
 

@@ -199,6 +199,7 @@ struct Scribe {
 }
 
 impl Scribe {
+    #[expect(clippy::disallowed_methods, reason = "the writer's own thread")]
     fn run(mut self, orders: &Receiver<Order>) {
         loop {
             let first = if self.parked.is_empty() {

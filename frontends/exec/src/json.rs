@@ -85,6 +85,12 @@ impl JsonEvents {
         self.item("error", json!({ "message": message }))
     }
 
+    /// A warning that is no part of the session, as a line.
+    #[must_use]
+    pub fn aside(message: &str) -> String {
+        format!("{}\n", error(message))
+    }
+
     /// The lines of one event.
     pub fn on(&mut self, event: Event) -> Vec<Value> {
         match event {

@@ -33,6 +33,6 @@ pub use patient::{Awaited, Patient};
 pub use prompt::{Asked, PromptError, images, prompt_text};
 pub use sessions::{Listed, Transcript, age, first_words, row, size, summary_json, table};
 pub use signal::{Signals, signalled};
-pub use sink::Sink;
+pub use sink::{SideDoor, Sink};
 pub use stdin::{Source, StandardInput};
 pub use text::clean;

@@ -33,6 +33,12 @@ impl Sink {
         Ok(Self { pending: Vec::new(), chunks, written })
     }
 
+    /// A way to the stream for another thread.
+    #[must_use]
+    pub fn side_door(&self) -> SideDoor {
+        SideDoor(self.chunks.downgrade())
+    }
+
     /// Adds text; it goes out with the next [`Sink::pass_on`].
     pub fn push(&mut self, text: &str) {
         self.pending.extend_from_slice(text.as_bytes());
@@ -68,6 +74,20 @@ impl Sink {
     }
 }
 
+/// Writes whole lines between those of a [`Sink`], from any thread. It does not keep the sink open.
+#[derive(Debug, Clone)]
+pub struct SideDoor(mpsc::WeakSender<Vec<u8>>);
+
+impl SideDoor {
+    /// Writes it, unless the reader is too slow or the sink is finished.
+    pub fn write(&self, lines: String) {
+        if let Some(chunks) = self.0.upgrade() {
+            let _full = chunks.try_send(lines.into_bytes());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the sink's own thread")]
 fn write_all(mut stream: impl Write, mut queue: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
     while let Some(chunk) = queue.blocking_recv() {
         stream.write_all(&chunk)?;

@@ -1,5 +1,7 @@
 //! Events in, lines out.
 
+#![allow(clippy::disallowed_methods, reason = "tests wait for threads")]
+
 use crate::{
     Asked, JsonEvents, Output, PromptError, Session, Signals, Sink, Source, StandardInput, Task,
     clean, drive, prompt_text,

@@ -9,6 +9,7 @@ use troupe_kit::{
     Backoff, ChildSpec, Company, Context, Kit, Life, Mailbox, Order, Reply, Role, Root, StartError,
 };
 
+#[derive(Debug)]
 enum Message {
     Count,
     Ask(Reply<u64>),

@@ -5,7 +5,7 @@
 
 use crate::{
     ChildSpec, Exit, Kit, Mailbox, NodeView, Reply, SupervisorMessage, child::LaunchError,
-    contained, lock,
+    contained, lock, watchdog::Listener,
 };
 use std::{
     any::Any,
@@ -207,6 +207,10 @@ impl Company {
     #[must_use]
     pub fn mailbox(&self) -> &Mailbox<SupervisorMessage> {
         &self.0.mailbox
+    }
+
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.0.mailbox.0.kit.listener
     }
 
     /// The children as part of the live tree.

@@ -28,6 +28,8 @@ pub enum Moment {
     Start,
     /// Delays the handler.
     Delay(Duration),
+    /// Blocks the thread in the handler.
+    Block(Duration),
 }
 
 /// One fault. It strikes once.

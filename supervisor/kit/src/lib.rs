@@ -24,8 +24,10 @@ mod ring;
 mod role;
 mod root;
 mod shell;
+mod slow;
 mod supervisor;
 mod view;
+mod watchdog;
 
 pub use backoff::Backoff;
 pub use child::{Child, ChildSpec, GiveUp, Restart, SpecBuilder};
@@ -43,6 +45,7 @@ pub use root::Root;
 pub use supervisor::{Supervisor, SupervisorMessage};
 pub use troupe_timer::{Countdown, Deadline, TimedOut, within};
 pub use view::{LaneView, NodeView};
+pub use watchdog::Stuck;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

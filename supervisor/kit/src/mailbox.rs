@@ -1,8 +1,9 @@
 //! Mailboxes: the handle of a role, whichever incarnation serves it.
 
 use crate::{
-    Faults, NodeView, Phase, Reply, lock,
+    Faults, NodeView, Phase, Reply, Stuck, lock,
     queue::{Envelope, Lane, Queue},
+    watchdog::Listener,
 };
 use std::{
     sync::{
@@ -19,6 +20,21 @@ use troupe_timer::within;
 pub struct Kit {
     /// The faults to inject.
     pub faults: Faults,
+    pub(crate) listener: Listener,
+}
+
+impl Kit {
+    /// A kit with these faults.
+    #[must_use]
+    pub fn with_faults(faults: Faults) -> Self {
+        Self { faults, ..Self::default() }
+    }
+
+    /// Has somebody told of what is stuck, on a thread of its own: a handler or a task that has not come
+    /// back for seconds. The first listener counts.
+    pub fn on_stuck(&self, told: impl Fn(&Stuck) + Send + Sync + 'static) {
+        self.listener.get_or_init(|| Arc::new(told));
+    }
 }
 
 /// The role is closed: the message was not taken.

@@ -1,7 +1,7 @@
 //! What a role is.
 
 use crate::{Context, Life};
-use std::future::Future;
+use std::{fmt::Debug, future::Future};
 
 /// Why a role could not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub struct StartError(pub String);
 /// state is dropped and the supervisor starts the next incarnation.
 pub trait Role: Send + Sized + 'static {
     /// What it is told.
-    type Message: Send + 'static;
+    type Message: Debug + Send + 'static;
     /// What each incarnation is started with.
     type Args: Clone + Send + Sync + 'static;
     /// Whether the message in hand may be given again after a panic, once.

@@ -1,7 +1,8 @@
 //! The root: starts the top supervisor, starts it again if it crashes, and tells when it is over.
 
 use crate::{
-    Company, Exit, NodeView, Phase, company::Last, lock, place::Gone, shell, supervisor::Supervisor,
+    Company, Exit, NodeView, Phase, company::Last, lock, place::Gone, shell,
+    supervisor::Supervisor, watchdog,
 };
 use std::{
     collections::VecDeque,
@@ -19,6 +20,8 @@ struct Shared {
     ended: watch::Sender<Option<Exit>>,
     recent: Mutex<VecDeque<Instant>>,
     restarts: Mutex<(u64, Option<String>)>,
+    /// Has the runtime watched while it is there.
+    watched: Mutex<Option<Arc<()>>>,
 }
 
 /// A running company.
@@ -30,12 +33,15 @@ impl Root {
     #[must_use]
     pub fn start(company: Company) -> Self {
         let (ended, _) = watch::channel(None);
+        let runtime = Handle::current();
+        let watched = watchdog::watch(&runtime, company.listener());
         let root = Self(Arc::new(Shared {
             company,
-            runtime: Handle::current(),
+            runtime,
             ended,
             recent: Mutex::default(),
             restarts: Mutex::default(),
+            watched: Mutex::new(Some(watched)),
         }));
         root.launch();
         root
@@ -95,6 +101,7 @@ impl Root {
     fn end(&self, exit: Exit) {
         self.0.company.mailbox().close();
         self.0.company.close_all();
+        drop(lock(&self.0.watched).take());
         self.0.ended.send_replace(Some(exit));
     }
 

@@ -8,6 +8,8 @@ use crate::{
     mailbox::Shared,
     place::{Gone, Place},
     queue::{Envelope, Lane, Taken},
+    slow::Stopwatch,
+    watchdog,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::{
@@ -15,7 +17,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, atomic::Ordering},
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::task::JoinSet;
 
@@ -269,7 +271,12 @@ impl<R: Role> ShellState<R> {
                 queue.phase = Phase::Running;
             }
         }
-        match self.guarded(|role, cx| role.started(cx))? {
+        let stopwatch = Stopwatch::start();
+        let in_hand = watchdog::begin(self.shared(), Some(&format_args!("started")));
+        let started = self.guarded(|role, cx| role.started(cx));
+        drop(in_hand);
+        stopwatch.stop(&self.shared().path, &format_args!("started"), true);
+        match started? {
             None => Ok(true),
             Some(exit) => Err(exit),
         }
@@ -293,8 +300,9 @@ impl<R: Role> ShellState<R> {
         fault: Option<Moment>,
     ) -> Option<Exit> {
         let shared = Arc::clone(self.shared());
-        let began = Instant::now();
-        let waited = began.duration_since(envelope.queued);
+        let stopwatch = Stopwatch::start();
+        let waited = stopwatch.began().duration_since(envelope.queued);
+        let in_hand = watchdog::begin(&shared, Some(&envelope.message));
         let aside = envelope.panics > 1;
         let span = envelope.span.clone();
         let _entered = span.enter();
@@ -311,7 +319,10 @@ impl<R: Role> ShellState<R> {
             })
         };
         {
-            let took = began.elapsed();
+            drop(in_hand);
+            // An injected fault is none of the role's.
+            let strict = !matches!(fault, Some(Moment::Block(_)));
+            let took = stopwatch.stop(&shared.path, &envelope.message, strict);
             let mut stats = lock(&shared.stats);
             stats.handled += 1;
             stats.waited += waited;
@@ -439,6 +450,10 @@ impl<R: Role> Drop for ShellState<R> {
 }
 
 fn strike(fault: Option<Moment>, moment: Moment) {
+    if let (Some(Moment::Block(time)), Moment::Before) = (fault, moment) {
+        #[expect(clippy::disallowed_methods, reason = "an injected fault")]
+        std::thread::sleep(time);
+    }
     #[expect(clippy::panic, reason = "an injected fault")]
     if fault == Some(moment) {
         panic!("injected: {moment:?}");
@@ -459,12 +474,13 @@ impl<M> Owned<M> {
     }
 }
 
-impl<M> Future for Owned<M> {
+impl<M: Send + 'static> Future for Owned<M> {
     type Output = ();
 
     fn poll(self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let _entered = this.span.enter();
+        let _in_hand = watchdog::begin(this.place.shared(), None);
         let task = this.task.as_mut();
         catch_unwind(AssertUnwindSafe(|| task.poll(cx))).unwrap_or_else(|payload| {
             let text = panic_text(&*payload);

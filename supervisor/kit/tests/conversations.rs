@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Idle(Arc<AtomicI64>);
 
+#[derive(Debug)]
 struct Ask(Reply<()>);
 
 impl Role for Idle {

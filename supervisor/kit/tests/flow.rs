@@ -31,6 +31,7 @@ const ROOM: u64 = 16;
 const MOST: usize = 32 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+#[derive(Debug)]
 enum Told {
     /// The next piece of a stream, from outside.
     Chunk(u64, Vec<u8>),

@@ -23,7 +23,7 @@ pub use troupe::Troupe;
 
 pub use troupe_config as config;
 pub use troupe_conversation::Work;
-pub use troupe_kit::{Exit, Fault, Faults, Landed, LaneView, Moment, NodeView, Phase};
+pub use troupe_kit::{Exit, Fault, Faults, Landed, LaneView, Moment, NodeView, Phase, Stuck};
 pub use troupe_messages::ReplayLine;
 pub use troupe_patch::Recovered;
 pub use troupe_providers::{

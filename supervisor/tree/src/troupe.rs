@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use troupe_egress::Rules;
 use troupe_egress_actor::Egress;
 use troupe_kit::{
-    CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root,
+    CallError, ChildSpec, Company, Exit, GiveUp, Kit, Mailbox, NodeView, Order, Root, Stuck,
 };
 use troupe_messages::{Handle, RecorderMessage, ReplayError, SessionsMessage};
 use troupe_patch::Recovered;
@@ -59,7 +59,7 @@ impl Troupe {
     /// Starts the company on the current tokio runtime. Touches no file and starts no process.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
-        let kit = Kit { faults: setup.faults.clone() };
+        let kit = Kit::with_faults(setup.faults.clone());
         let policy = Mailbox::new(&kit, "troupe/policy", 64);
         let sandbox = Mailbox::new(&kit, "troupe/sandbox", 64);
         let egress = Mailbox::new(&kit, "troupe/egress", 64);
@@ -114,6 +114,12 @@ impl Troupe {
             started: Instant::now(),
             recovered: Arc::default(),
         }
+    }
+
+    /// Has somebody told of what is stuck, on a thread of its own: a handler or a task that has not come
+    /// back for seconds, which nothing can end but the end of the process. The first listener counts.
+    pub fn on_stuck(&self, told: impl Fn(&Stuck) + Send + Sync + 'static) {
+        self.parts.kit.on_stuck(told);
     }
 
     /// Takes back patches that a crash broke off, once for each company; [`Troupe::open`] does it

@@ -17,8 +17,8 @@ use std::{
 };
 use tokio::sync::watch;
 use troupe::{
-    Conversation, Events, LogPath, LogReader, Opening, ReplayLine, Setup, Troupe, config::Loaded,
-    list_sessions,
+    Conversation, Events, LogPath, LogReader, Opening, ReplayLine, Setup, Stuck, Troupe,
+    config::Loaded, list_sessions,
 };
 use troupe_exec::{
     Asked, ExecEnd, GoingOn, HumanEvents, HumanOptions, JsonEvents, Output, Patient, Signals, Sink,
@@ -331,6 +331,8 @@ async fn drive(
     if args.is_json() {
         let sink = Sink::new(Patient(std::io::stdout())).map_err(no_thread)?;
         let output = Output::Json(JsonEvents::new(args.experimental_json));
+        let door = sink.side_door();
+        ready.troupe.on_stuck(move |stuck| door.write(JsonEvents::aside(&stuck_text(stuck))));
         return Ok(troupe_exec::drive(&mut session, task.clone(), output, sink, signals).await);
     }
     let stderr = std::io::stderr();
@@ -347,6 +349,8 @@ async fn drive(
     );
     let mut sink = Sink::new(Patient(stderr)).map_err(no_thread)?;
     sink.push(&text);
+    let door = sink.side_door();
+    ready.troupe.on_stuck(move |stuck| door.write(format!("warning: {}\n", stuck_text(stuck))));
     let output = Output::Human(Box::new(human));
     let task = task.clone();
     let mut end = troupe_exec::drive(&mut session, task, output, sink, signals.clone()).await;
@@ -364,6 +368,13 @@ async fn drive(
         }
     }
     Ok(end)
+}
+
+/// What cannot be ended from inside, and what helps.
+fn stuck_text(stuck: &Stuck) -> String {
+    format!(
+        "{stuck}: it may be blocked for good. Ending troupe loses nothing: the session can be resumed"
+    )
 }
 
 fn header_lines(header: &Header, conversation: &Conversation) -> Vec<(&'static str, String)> {

@@ -158,6 +158,17 @@ pub enum Say {
     Do(Act),
 }
 
+impl std::fmt::Debug for Say {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Note(_) => "Note",
+            Self::Boom(_) => "Boom",
+            Self::Ask(..) | Self::AskBoom(_) | Self::AskKeep(_) => "Ask",
+            Self::Do(_) => "Do",
+        })
+    }
+}
+
 impl Say {
     pub fn act(act: impl Fn(&mut Inner, &mut Context<Self>) + Send + Sync + 'static) -> Self {
         Self::Do(Arc::new(act))

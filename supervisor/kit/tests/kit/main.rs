@@ -18,6 +18,7 @@ mod mailboxes;
 mod places;
 mod policies;
 mod ring;
+mod slow;
 mod stops;
 mod stress;
 mod supervisors;

@@ -231,6 +231,7 @@ async fn a_task_is_muted_before_the_state_is_dropped() {
 }
 
 /// A fact of an incarnation, or its exit notice, in one of two lanes.
+#[derive(Debug)]
 struct Heard {
     lane: usize,
     incarnation: u64,

@@ -68,6 +68,7 @@ struct Props {
     logger: Mailbox<Log>,
 }
 
+#[derive(Debug)]
 struct Produce;
 
 /// Offers the items from where the worker stands; a start is what begins it.
@@ -85,6 +86,7 @@ impl Role for Producer {
     fn handle(&mut self, _: &Produce, _: &mut Context<Produce>) {}
 }
 
+#[derive(Debug)]
 enum Work {
     Item(u64),
 }
@@ -131,6 +133,7 @@ impl Role for Worker {
     }
 }
 
+#[derive(Debug)]
 struct Log(u64);
 
 struct Logger {
