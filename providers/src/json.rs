@@ -160,7 +160,9 @@ struct CountVisitor;
 
 impl CountVisitor {
     fn of_float(number: f64) -> Count {
-        Count(Some(number).filter(|number| *number >= 0.0).map(|number| number as u64))
+        // Beyond the last whole number of a float it is no count.
+        let known = |number: &f64| (0.0..=9_007_199_254_740_992.0).contains(number);
+        Count(Some(number).filter(known).map(|number| number as u64))
     }
 }
 

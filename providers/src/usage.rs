@@ -42,7 +42,9 @@ struct Details {
 impl WireUsage<'_> {
     /// Reads a member; `None` if it holds no counts.
     pub(crate) fn read(raw: &RawValue) -> Option<Usage> {
-        let wire = serde_json::from_str::<Option<WireUsage<'_>>>(raw.get()).ok()??;
+        // A list would be read as the members in their order.
+        let object = raw.get().starts_with('{');
+        let wire = object.then(|| serde_json::from_str::<WireUsage<'_>>(raw.get()).ok())??;
         let input = wire.prompt_tokens.0.or(wire.input_tokens.0);
         let output = wire.completion_tokens.0.or(wire.output_tokens.0);
         input.or(output).or(wire.total_tokens.0)?;

@@ -23,12 +23,14 @@ pub struct Usage {
 
 impl AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.cached_input_tokens += other.cached_input_tokens;
-        self.cache_write_input_tokens += other.cache_write_input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.reasoning_output_tokens += other.reasoning_output_tokens;
-        self.total_tokens += other.total_tokens;
+        // The counts are what servers say: any number.
+        let add = |count: &mut u64, more: u64| *count = count.saturating_add(more);
+        add(&mut self.input_tokens, other.input_tokens);
+        add(&mut self.cached_input_tokens, other.cached_input_tokens);
+        add(&mut self.cache_write_input_tokens, other.cache_write_input_tokens);
+        add(&mut self.output_tokens, other.output_tokens);
+        add(&mut self.reasoning_output_tokens, other.reasoning_output_tokens);
+        add(&mut self.total_tokens, other.total_tokens);
     }
 }
 
@@ -36,6 +38,8 @@ impl Usage {
     /// What was paid for in full: input that was not cached, and output.
     #[must_use]
     pub fn blended(&self) -> u64 {
-        self.input_tokens.saturating_sub(self.cached_input_tokens) + self.output_tokens
+        self.input_tokens
+            .saturating_sub(self.cached_input_tokens)
+            .saturating_add(self.output_tokens)
     }
 }
