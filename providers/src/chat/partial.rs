@@ -280,6 +280,10 @@ impl PartialCall {
         if other_id && named && piece.custom {
             return another();
         }
+        // Without indices, where ids alone tell calls apart, their pieces may alternate.
+        if other_id && named && piece.index.is_none() && Self::may_start(piece) {
+            return another();
+        }
         if other_id {
             // Another id is another call, unless the arguments are in the middle.
             return match (named, self.arguments.is_empty()) {
