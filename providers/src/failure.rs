@@ -209,6 +209,9 @@ pub(crate) fn stopped(endpoint: &Endpoint, reason: &str) -> ModelError {
             "{name}: the answer reached the limit of output tokens or of the model's window and is incomplete; ask for less at a time, or raise the server's limit"
         ),
         "content_filter" => format!("{name}: the provider's content filter stopped the answer"),
+        "safety" | "recitation" | "blocklist" | "prohibited_content" | "spii" => {
+            format!("{name}: the provider's content filter stopped the answer ({reason})")
+        }
         reason => format!("{name}: the answer is incomplete, reason: {reason}"),
     };
     ModelError::never(ErrorClass::InvalidRequest, text)

@@ -129,7 +129,7 @@ fn a_response_that_failed_is_not_complete_whatever_the_event_is_called() {
     }
     let half = json!({"status": "incomplete", "output": [message], "incomplete_details": cut});
     let (seen, result) = read(Wire::Responses, &completed(half));
-    assert_eq!((seen[1].as_str(), result), ("done 0 assistant - half", Ok(())));
+    assert_eq!((seen[1].as_str(), result), ("done 0 assistant - cut half", Ok(())));
 }
 
 #[test]

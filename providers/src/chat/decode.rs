@@ -69,7 +69,11 @@ impl<'a> Chunk<'a> {
         let set = |raw: &Option<&'a RawValue>| raw.filter(|raw| json::is_set(raw));
         let groq = self.x_groq.as_ref().and_then(|groq| set(&groq.error));
         let mut choices = self.choices.iter().flatten();
-        match groq.or_else(|| choices.find_map(|choice| set(&choice.error))) {
+        let within = |choice: &Choice<'a>| {
+            let words = |delta: &Option<Delta<'a>>| set(&delta.as_ref()?.error);
+            set(&choice.error).or_else(|| words(&choice.delta)).or_else(|| words(&choice.message))
+        };
+        match groq.or_else(|| choices.find_map(within)) {
             Some(error) => Some(error.get()),
             None => {
                 let bare = self.choices.is_none() && self.usage.is_none() && self.x_groq.is_none();
@@ -95,6 +99,8 @@ struct Delta<'a> {
     tool_calls: Option<Vec<CallDelta<'a>>>,
     #[serde(borrow, default)]
     function_call: Option<FunctionDelta<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 /// A part of content that is a list.
@@ -114,6 +120,10 @@ struct Growing {
     index: u32,
     text: String,
 }
+
+/// Why a filter of the provider stops an answer, in the words of OpenAI and Google.
+const FILTERED: [&str; 6] =
+    ["content_filter", "safety", "recitation", "blocklist", "prohibited_content", "spii"];
 
 /// Reads one answer.
 pub(crate) struct Decoder {
@@ -299,8 +309,9 @@ impl Decoder {
     }
 
     fn complete(&mut self, out: &mut Events) -> Result<Flow, ModelError> {
-        let reason = self.finish.take().unwrap_or_default();
-        let stopped_early = matches!(reason.as_str(), "length" | "max_tokens" | "content_filter");
+        let reason = self.finish.take().unwrap_or_default().trim().to_ascii_lowercase();
+        let filtered = FILTERED.contains(&reason.as_str());
+        let stopped_early = filtered || matches!(reason.as_str(), "length" | "max_tokens");
         let said = self.text.as_ref().is_some_and(|grown| says_something(&grown.text));
         self.close_texts(stopped_early, out);
         let calls = self.calls.finish(&self.custom);
@@ -424,6 +435,7 @@ impl Decode for Decoder {
                 }
                 None => Ok(Flow::More),
             },
+            Err(_) if failure::is_error(&text) => Err(self.failed(&text)),
             Err(error) => {
                 tracing::debug!(%error, "a line of the stream that is no chunk was passed over");
                 Ok(Flow::More)

@@ -39,9 +39,10 @@ pub(crate) struct ServerError {
 impl ServerError {
     /// Reads a response body.
     pub(crate) fn from_body(body: &[u8]) -> Self {
-        match serde_json::from_slice::<Value>(body) {
+        let text = String::from_utf8_lossy(body);
+        match serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
             Ok(value) => Self::from_value(&value),
-            Err(_) => Self { message: plain(&String::from_utf8_lossy(body)), ..Self::default() },
+            Err(_) => Self { message: plain(&text, body), ..Self::default() },
         }
     }
 
@@ -79,9 +80,21 @@ impl ServerError {
                 }
                 self.resets_at = self.resets_at.or(fields.get("resets_at").and_then(Value::as_u64));
                 self.retry_after = self.retry_after.or_else(|| named_wait(fields));
+                let words = |name: &str| fields.get(name).and_then(Value::as_str);
                 for name in SAYING {
-                    if let Some(inner) = fields.get(name).filter(|_| depth < 4) {
-                        self.read(inner, depth + 1);
+                    match fields.get(name).filter(|_| depth < 4) {
+                        // OAuth's form: one word as the error, the words beside it.
+                        Some(Value::String(code))
+                            if name == "error"
+                                && is_word(code)
+                                && SAYING[1..].iter().any(|name| {
+                                    words(name).is_some_and(|words| !words.is_empty())
+                                }) =>
+                        {
+                            self.add_code(code);
+                        }
+                        Some(inner) => self.read(inner, depth + 1),
+                        None => {}
                     }
                 }
                 self.add_upstream(fields);
@@ -110,6 +123,7 @@ impl ServerError {
             Some(value) => upstream.read(value, 1),
             None => return,
         }
+        self.retry_after = self.retry_after.or(upstream.retry_after);
         if self.message.is_empty() || !self.message.contains(&upstream.message) {
             let between = if self.message.is_empty() { "" } else { ": " };
             self.message = format!("{}{between}{}", self.message, upstream.message);
@@ -132,7 +146,15 @@ impl ServerError {
 pub(crate) fn is_error(text: &str) -> bool {
     const ALONE: [&str; 3] = ["error", "errors", "detail"];
     const BESIDE: [&str; 4] = ["code", "status_code", "statusCode", "error_code"];
-    let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) else { return false };
+    let fields = match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(fields)) => fields,
+        // Google puts a list around it.
+        Ok(Value::Array(parts)) => match parts.into_iter().next() {
+            Some(Value::Object(fields)) => fields,
+            _ => return false,
+        },
+        _ => return false,
+    };
     let has = |names: &[&str]| names.iter().any(|name| fields.get(*name).is_some_and(is_set));
     let says = |name: &str| fields.get(name).and_then(Value::as_str) == Some("error");
     let refused = fields.get("base_resp").and_then(|base| base.get("status_code"));
@@ -165,19 +187,11 @@ const WAITS: [(&str, f64); 6] = [
 /// The wait in a member of its own, in Google's `RetryInfo` among the details, or in the headers that
 /// OpenRouter passes on among the metadata.
 fn named_wait(fields: &Map<String, Value>) -> Option<Duration> {
-    let number = |value: &Value| match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
     let member = |(name, unit): &(&str, f64)| {
         let named = fields.get(*name)?;
         retry_after::seconds(number(named)? * unit)
     };
-    let delay = |detail: &Value| {
-        detail.get("retryDelay").and_then(Value::as_str).and_then(retry_after::span)
-    };
-    let details = || fields.get("details").and_then(Value::as_array)?.iter().find_map(delay);
+    let details = || fields.get("details").and_then(Value::as_array)?.iter().find_map(retry_info);
     WAITS.iter().find_map(member).or_else(details).or_else(|| passed_on(fields.get("metadata")?))
 }
 
@@ -191,8 +205,44 @@ fn passed_on(metadata: &Value) -> Option<Duration> {
     retry_after::from_headers(&HeaderMap::from_iter(headers), SystemTime::now())
 }
 
-/// A body that is no JSON: its text, or what kind of page it is and its title.
-fn plain(text: &str) -> String {
+/// Google's delay: `1.5s`, or seconds and nanoseconds apart.
+fn retry_info(detail: &Value) -> Option<Duration> {
+    match detail.get("retryDelay")? {
+        Value::String(delay) => retry_after::span(delay),
+        Value::Object(delay) => {
+            let part = |name: &str| delay.get(name).and_then(number);
+            let nanos = part("nanos").unwrap_or_default();
+            retry_after::seconds(part("seconds").unwrap_or_default() + nanos / 1e9)
+        }
+        _ => None,
+    }
+}
+
+/// A number, also where it is written as text.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// Whether a text is one word, as codes are.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::is_whitespace)
+}
+
+/// A body that is no JSON: its text, or what kind of page it is and its title, or that it is no text.
+fn plain(text: &str, body: &[u8]) -> String {
+    let binary =
+        |c: char| c == '\u{fffd}' || (c.is_control() && !c.is_whitespace() && c != '\u{1b}');
+    let text = text.trim_start_matches('\u{feff}');
+    let marks = text.chars().filter(|c| binary(*c)).count();
+    // A few come from another character set.
+    if marks > 0 && (text.contains('\0') || marks * 10 > text.chars().count()) {
+        let packed = if body.starts_with(&[0x1f, 0x8b]) { " (gzip)" } else { "" };
+        return format!("{} bytes that are no text{packed}", body.trim_ascii().len());
+    }
     if !text.trim_start().starts_with('<') {
         return text.trim().to_owned();
     }

@@ -57,7 +57,7 @@ fn reset(value: &str, now: SystemTime) -> Option<Duration> {
 
 /// The wait named in a text such as `Please try again in 1.5s` or `retry after 5 seconds`.
 pub(crate) fn from_text(text: &str) -> Option<Duration> {
-    const BEFORE: [&str; 3] = ["try again in ", "retry in ", "retry after "];
+    const BEFORE: [&str; 4] = ["try again in ", "retry in ", "retry after ", "wait "];
     let lower = text.to_ascii_lowercase();
     BEFORE.iter().find_map(|words| span(lower.split_once(words)?.1))
 }

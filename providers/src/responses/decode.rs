@@ -58,6 +58,8 @@ pub(crate) struct Decoder {
     unclear: bool,
     /// A complete item said something.
     said: bool,
+    /// The answer was cut: a message that comes from now on is marked so.
+    cut: bool,
     numbers: Numbers,
     understood: bool,
 }
@@ -72,6 +74,7 @@ impl Decoder {
             answered: HashSet::new(),
             unclear: false,
             said: false,
+            cut: false,
             numbers: Numbers::default(),
             understood: false,
         }
@@ -271,9 +274,10 @@ impl Decoder {
         Ok(())
     }
 
-    fn done(&mut self, at: usize, item: Item, hold: bool, out: &mut Events) {
-        if let Item::Assistant(item) = &item {
+    fn done(&mut self, at: usize, mut item: Item, hold: bool, out: &mut Events) {
+        if let Item::Assistant(item) = &mut item {
             self.said |= item.says_something();
+            item.cut |= self.cut;
         }
         if let Some((_, held)) = self.held.iter_mut().find(|(held, _)| *held == at) {
             *held = item;
@@ -419,6 +423,7 @@ impl Decoder {
             reason: Name<'a>,
         }
         self.understood = true;
+        self.cut = true;
         // A call that was cut must not run.
         self.list(response, MESSAGE, out)?;
         let open = |text: &str| says_something(text);
@@ -470,11 +475,14 @@ impl Decode for Decoder {
         let Ok(response) = serde_json::from_str::<Response<'_>>(&text) else {
             return Ok(Flow::More);
         };
-        if response.output.is_none() && response.status.0.is_empty() {
+        if response.output.is_none() {
+            // The status of an error may be that of HTTP.
             if failure::is_error(&text) {
                 return Err(self.failed(None, &text));
             }
-            return Ok(Flow::More);
+            if response.status.0.is_empty() {
+                return Ok(Flow::More);
+            }
         }
         self.complete(Some(&response), &text, out)
     }
