@@ -311,7 +311,7 @@ pub(crate) const KEYS: &[Key] = &[
         "model_providers.*.first_byte_timeout_ms",
         MS,
         User,
-        "300000",
+        "300000, or `stream_idle_timeout_ms` if that is less",
         "From the request to the first byte of the answer.",
     ),
     key(

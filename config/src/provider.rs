@@ -228,6 +228,10 @@ fn resolve(id: &str, table: &ProviderTable, env: Env<'_>) -> Result<Endpoint, Co
     set(&mut endpoint.connect_timeout, table.connect_timeout_ms);
     set(&mut endpoint.first_byte_timeout, table.first_byte_timeout_ms);
     set(&mut endpoint.idle_timeout, table.stream_idle_timeout_ms);
+    // Where only the silence within an answer is bounded, so is the one before it.
+    if table.first_byte_timeout_ms.is_none() {
+        endpoint.first_byte_timeout = endpoint.first_byte_timeout.min(endpoint.idle_timeout);
+    }
     let set = |to: &mut u32, count: Option<u32>| *to = count.unwrap_or(*to);
     set(&mut endpoint.request_max_retries, table.request_max_retries);
     set(&mut endpoint.stream_max_retries, table.stream_max_retries);

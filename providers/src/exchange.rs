@@ -76,7 +76,13 @@ impl Exchange {
             let stepped = match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Unsent(unsent) => self.send(*unsent).await,
                 Phase::Opening(body, deadline) => {
-                    self.read(body, deadline, failure::late_first_byte).await
+                    // The server has taken the request: its silence is that of an answer, too.
+                    match self.endpoint.idle_timeout {
+                        idle if idle < self.endpoint.first_byte_timeout => {
+                            self.read(body, Deadline::after(idle), failure::idle).await
+                        }
+                        _ => self.read(body, deadline, failure::late_first_byte).await,
+                    }
                 }
                 Phase::Reading(body) => {
                     let idle = self.endpoint.idle_timeout;
