@@ -100,9 +100,13 @@ fn restore(value: &mut Value, folder: &Path) -> Result<(), LineError> {
     match value {
         Value::Array(all) => all.iter_mut().try_for_each(|each| restore(each, folder)),
         Value::Object(object) => match reference(object) {
-            Some(Reference::File(name)) => {
+            Some(Reference::File(name, bytes)) => {
                 let path = folder.join(&name);
                 let text = fs::read_to_string(&path).map_err(|error| long_text(&path, &error))?;
+                if text.len() as u64 != bytes {
+                    let error = format!("it holds {} bytes, not {bytes}", text.len());
+                    return Err(long_text(&path, &io::Error::other(error)));
+                }
                 *value = Value::String(text);
                 Ok(())
             }
@@ -122,15 +126,16 @@ fn long_text(path: &Path, error: &io::Error) -> LineError {
 }
 
 enum Reference {
-    File(String),
+    /// A file and the length of its text.
+    File(String, u64),
     Object(Map<String, Value>),
 }
 
 fn reference(object: &mut Map<String, Value>) -> Option<Reference> {
     match (object.get(KEY)?, object.get("is"), object.get("bytes")) {
         // A plain file name: a log from elsewhere must not name other files.
-        (Value::String(name), None, Some(Value::Number(_))) if !name.contains(['/', '\\']) => {
-            Some(Reference::File(name.clone()))
+        (Value::String(name), None, Some(bytes)) if !name.contains(['/', '\\']) => {
+            Some(Reference::File(name.clone(), bytes.as_u64()?))
         }
         (Value::Null, Some(Value::Object(_)), None) => match object.remove("is") {
             Some(Value::Object(inner)) => Some(Reference::Object(inner)),
