@@ -36,6 +36,7 @@ use troupe_kit::{Context, Life, Mailbox, Reply, Role, StartError};
 use troupe_messages::{
     ConversationMessage, FaultKind, RecorderMessage, Replay, ReplayError, StorageFault,
 };
+use troupe_types::LogFlaw;
 
 /// What is read on the writer's own thread; more is read on a thread of its own, so that other
 /// logs do not wait. In bytes.
@@ -112,13 +113,17 @@ impl Role for Recorder {
 /// What a read comes to; what was cut off when the log was opened is told with a replay.
 trait Reading: Default + Send + 'static {
     const REPLAY: bool;
-    fn complete(self, extent: Extent) -> Self;
+    /// `existing`: the log was there before.
+    fn complete(self, extent: Extent, existing: bool) -> Self;
 }
 
 impl Reading for Replay {
     const REPLAY: bool = true;
 
-    fn complete(self, extent: Extent) -> Self {
+    fn complete(mut self, extent: Extent, existing: bool) -> Self {
+        if existing && self.checkpoint.is_none() && self.rest.is_empty() {
+            self.flaws.push(LogFlaw::Empty);
+        }
         Self { next_seq: extent.next_seq.max(self.next_seq), mended: extent.mended, ..self }
     }
 }
@@ -126,7 +131,7 @@ impl Reading for Replay {
 impl Reading for Vec<troupe_messages::ReplayLine> {
     const REPLAY: bool = false;
 
-    fn complete(self, _: Extent) -> Self {
+    fn complete(self, _: Extent, _: bool) -> Self {
         self
     }
 }
@@ -160,7 +165,7 @@ impl Recorder {
                     )),
                 });
                 let place = path.file();
-                answer.send(found.map(|found| found.complete(extent)).map_err(|error| {
+                answer.send(found.map(|found| found.complete(extent, existing)).map_err(|error| {
                     ReplayError(format!("{} cannot be read: {error}", place.display()))
                 }));
             };

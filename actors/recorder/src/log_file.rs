@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::watch;
 use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
-use troupe_types::{Line, LineError, line_digest};
+use troupe_types::{Line, LineError, is_whole_line, later_version, line_digest};
 
 /// Why a log is not open.
 pub(crate) enum OpenFailure {
@@ -32,6 +32,15 @@ enum Tail {
     Written(Vec<u8>),
     /// An incomplete last line that could not be kept elsewhere yet: so many bytes.
     Torn(u64),
+}
+
+/// Whether bytes behind the last newline are the beginning of a line that was never written to its
+/// end, so that nothing was done on it. Otherwise they are a line: one that lost its end to an
+/// editor, or one that was damaged later, by a loss of power or by hand.
+fn is_torn(bytes: &[u8]) -> bool {
+    const START: &[u8] = b"{\"seq\":";
+    let begins = bytes.starts_with(START) || START.starts_with(bytes);
+    begins && !bytes.iter().any(u8::is_ascii_control) && !is_whole_line(bytes)
 }
 
 /// One log as its writer has it.
@@ -205,14 +214,19 @@ impl LogFile {
         if self.known && self.len > 0 {
             return Err(OpenFailure::Fault(self.changed()));
         }
-        let whole = last_newline(file, size).map_err(|error| self.failed("be read", &error))?;
-        let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
-        let tail = reader.map_or(Ok(reader::Tail::default()), |log| log.until(whole).tail());
-        let tail = tail.map_err(|error| self.failed("be read", &error))?;
-        if let Some(version) = tail.later {
+        let mut whole = last_newline(file, size).map_err(|error| self.failed("be read", &error))?;
+        let mut behind = vec![0; usize::try_from(size - whole).unwrap_or(0)];
+        reader::read_exact_at(file, &mut behind, whole)
+            .map_err(|error| self.failed("be read", &error))?;
+        let mut tail = self.tail_until(whole)?;
+        if let Some(version) = tail.later.max(later_version(&behind)) {
             // Left as it is, byte for byte.
             self.read_only = true;
             self.fault = Some(self.later(version));
+        } else if !behind.is_empty() && !is_torn(&behind) {
+            write_all_at(file, b"\n", size).map_err(|error| self.failed("be written", &error))?;
+            whole = size + 1;
+            tail = self.tail_until(whole)?;
         } else if whole < size {
             // Where there is no room to keep it, the log opens all the same: it is kept before
             // anything is written.
@@ -226,6 +240,13 @@ impl LogFile {
         self.len = whole;
         self.known = true;
         Ok(())
+    }
+
+    /// The last numbers of the lines that end here.
+    fn tail_until(&self, end: u64) -> Result<reader::Tail, OpenFailure> {
+        let reader = LogReader::open(&self.path).map_err(|error| self.failed("be read", &error))?;
+        let tail = reader.map_or(Ok(reader::Tail::default()), |log| log.until(end).tail());
+        tail.map_err(|error| self.failed("be read", &error))
     }
 
     /// Whether nobody else has written to the file, which has this size.

@@ -129,6 +129,7 @@ fn flaw(flaw: &LogFlaw) -> String {
         LogFlaw::Moved { from, to } => {
             lines(*from, *to, "is not in its place", "are not in their places")
         }
+        LogFlaw::Empty => "there is no line in it".to_owned(),
         LogFlaw::Unusable { offset, reason } => {
             format!("the line at byte {offset} cannot be used ({reason})")
         }

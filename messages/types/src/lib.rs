@@ -35,7 +35,9 @@ pub use item::{
     AssistantItem, CallInput, CallItem, Content, ContextItem, ContextKind, Item, Opaque,
     OpaqueItem, OutputItem, ReasoningItem, Role, SummaryItem, UserItem, Wire, says_something,
 };
-pub use line::{FORMAT, Line, LineError, LineHead, is_blank_line, later_version, line_digest};
+pub use line::{
+    FORMAT, Line, LineError, LineHead, is_blank_line, is_whole_line, later_version, line_digest,
+};
 pub use model::{Access, ModelEvent, ModelRequest, ToolKind, ToolSpec, Traits};
 pub use op::{Op, Submission};
 pub use outcome::{ErrorClass, Failure, Outcome};

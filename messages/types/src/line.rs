@@ -136,6 +136,13 @@ pub fn later_version(line: &[u8]) -> Option<u32> {
     (version > FORMAT).then_some(version)
 }
 
+/// Whether the bytes are a whole line of a log, but for its end.
+#[must_use]
+pub fn is_whole_line(line: &[u8]) -> bool {
+    let text = std::str::from_utf8(bare(line)).ok();
+    text.is_some_and(|text| serde_json::from_str::<Head<'_, IgnoredAny>>(text).is_ok())
+}
+
 /// Whether nothing stands in the line: it is no line of the log, and harms nothing.
 #[must_use]
 pub fn is_blank_line(line: &[u8]) -> bool {

@@ -700,6 +700,8 @@ pub enum LogFlaw {
         /// The last.
         to: u64,
     },
+    /// There is no line at all.
+    Empty,
     /// A line cannot be used.
     Unusable {
         /// Where it starts, in bytes.

@@ -219,9 +219,13 @@ impl State {
                 if let Some(request) = self.core.open_request_mut(body.request) {
                     (request.answered, request.said) = (true, true);
                 }
-                if let Some(turn) = &mut self.core.turn
-                    && turn.calls.iter().all(|call| call.call != body.item.call)
-                {
+                let mut turn = self.core.turn.as_mut();
+                let known = |call: &Call| call.call == body.item.call;
+                if turn.as_ref().is_some_and(|turn| turn.calls.iter().any(known)) {
+                    // Under another number: what the numbers say of the lines that are there is
+                    // not to be relied on.
+                    self.core.doubt_open_calls();
+                } else if let Some(turn) = &mut turn {
                     turn.calls.push(Call {
                         call: body.item.call,
                         tool: body.item.tool.clone(),

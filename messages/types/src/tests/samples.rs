@@ -438,6 +438,7 @@ fn endings() -> Vec<Record> {
                 LogFlaw::Repeated { from: 5, to: 5 },
                 LogFlaw::Ambiguous { from: 6, to: 6 },
                 LogFlaw::Moved { from: 7, to: 9 },
+                LogFlaw::Empty,
                 LogFlaw::Unusable { offset: 12, reason: LineError::Kind { kind: "x".into() } },
             ],
             more: 2,
