@@ -6,10 +6,11 @@
 //! patch is through. See [`crate::recover`].
 
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::apply::{ApplyError, Notes, apply_noted};
 use crate::file_system::FileSystem;
@@ -80,6 +81,9 @@ pub fn apply_journaled(
     fs: &dyn FileSystem,
     folder: &Path,
 ) -> Result<Summary, ApplyError> {
+    // Whoever comes second sees what the first one wrote, and stops: otherwise it would put its own
+    // text over it, and both would say that they succeeded.
+    let _turn = take_turn(folder);
     let mut keeper = Keeper { folder, written: None };
     let applied = apply_noted(plan, fs, &mut keeper);
     if let Some(journal) = keeper.written {
@@ -92,6 +96,23 @@ pub fn apply_journaled(
         }
     }
     applied
+}
+
+/// Waits until no other process applies a patch, for 5 s at most: one that stands still must not hold
+/// up all others. Where there can be no lock there is none.
+fn take_turn(folder: &Path) -> Option<File> {
+    const STEP: Duration = Duration::from_millis(5);
+    make_folder(folder).ok()?;
+    // The folder itself, so that nothing is left beside the journals.
+    let file = File::open(folder).ok()?;
+    for _ in 0..1000 {
+        match file.try_lock() {
+            Ok(()) => return Some(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(STEP),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
 }
 
 struct Keeper<'a> {
