@@ -10,7 +10,10 @@ use body::is_page;
 pub(crate) use body::{ServerError, is_error, words};
 pub(crate) use status::{in_stream, refusal, refused};
 
-use crate::{ModelError, Retry, http::causes, proxy::Proxy, sse::MAX_EVENT, unpacked::BodyError};
+use crate::{
+    ModelError, Retry, http::causes, proxy::Proxy, reader::MAX_ANSWER, sse::MAX_EVENT,
+    unpacked::BodyError,
+};
 use reqwest::{
     Url,
     header::{CONTENT_TYPE, HeaderMap},
@@ -223,6 +226,15 @@ pub(crate) fn too_large(endpoint: &Endpoint) -> ModelError {
     ModelError::never(
         ErrorClass::Server,
         format!("{}: one event of the answer is larger than {mib} MiB", endpoint.name),
+    )
+}
+
+/// The answer does not come to its end.
+pub(crate) fn endless(endpoint: &Endpoint) -> ModelError {
+    let mib = MAX_ANSWER >> 20;
+    ModelError::never(
+        ErrorClass::Server,
+        format!("{}: the answer is larger than {mib} MiB and has no end", endpoint.name),
     )
 }
 

@@ -12,6 +12,9 @@ use crate::{
 use std::sync::Arc;
 use troupe_types::{Endpoint, ModelEvent};
 
+/// The longest answer, in bytes: what comes in ever more pieces is held until its end.
+pub(crate) const MAX_ANSWER: usize = 256 << 20;
+
 /// How much is kept of the start of a stream, in bytes.
 const MAX_START: usize = 4 << 10;
 
@@ -33,6 +36,8 @@ pub(crate) struct Reader {
     document: Vec<u8>,
     /// The start of what is no document, for the error text where nothing of it can be understood.
     start: Vec<u8>,
+    /// How many bytes have come.
+    taken: usize,
 }
 
 impl Reader {
@@ -45,6 +50,7 @@ impl Reader {
             form: Form::Unknown,
             document: Vec::new(),
             start: Vec::new(),
+            taken: 0,
         }
     }
 
@@ -55,6 +61,10 @@ impl Reader {
 
     /// Takes the next piece.
     pub(crate) fn feed(&mut self, piece: &[u8]) -> Result<Flow, ModelError> {
+        self.taken = self.taken.saturating_add(piece.len());
+        if self.taken > MAX_ANSWER {
+            return Err(failure::endless(&self.endpoint));
+        }
         if self.form == Form::Unknown {
             self.form = match piece.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 Some(b'{' | b'[') => Form::Document,
