@@ -108,7 +108,8 @@ fn take_turn(folder: &Path) -> Option<File> {
     for _ in 0..1000 {
         match file.try_lock() {
             Ok(()) => return Some(file),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(STEP),
+            // The kernel wakes nobody for a lock with a limit of time.
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(STEP),
             Err(TryLockError::Error(_)) => return None,
         }
     }
