@@ -128,6 +128,19 @@ fn signals() {
             ends_by(running, Signal::Interrupt, &stage);
             goes_on(&server, &stage);
         }));
+        rows.push(row(format!("{wire:?}: while a script of two megabytes is judged"), move || {
+            let script = format!(
+                "{} echo x > begun; sleep 107",
+                "if true; then echo $((1+2)); fi; ".repeat(60_000)
+            );
+            let server = ModelServer::start(Script::always(shell(&script)));
+            let stage = Stage::new().with_wire(&server, wire);
+            let running = stage.troupe(["exec", "--json", "go"]).start();
+            let log = poll(DEADLINE, || stage.logs().pop()).expect("a log");
+            log.wait_kind("CallRequested", 1);
+            ends_by(running, Signal::Interrupt, &stage);
+            goes_on(&server, &stage);
+        }));
         for (tool, arguments) in [
             ("read_file", json!({ "path": "pipe" })),
             ("grep_files", json!({ "pattern": "x", "path": "." })),

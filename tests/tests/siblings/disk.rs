@@ -72,6 +72,30 @@ fn full_disks() {
         assert_eq!(stage.read("codes"), "9\n0\n", "{}", stage.read("one"));
         assert_eq!(last(&stage, "one")["type"], "turn.failed");
     }));
+    for (name, kept) in [("fits a line", 9000), ("is too long for a line", 90_000)] {
+        rows.push(row(format!("full when a command ends whose output {name}: it is known later"), move || {
+            let command = format!("echo RAN >> marks; cat /dev/zero > fill 2>/dev/null; head -c {kept} /dev/zero | tr '\\0' x; echo; echo RESULT-TEXT");
+            let server = ModelServer::start(Script::new().turn(shell(&command)).otherwise(say("done")));
+            let (stage, _) = on_disk(&server, "900k", "ln -s \"$TROUPE_HOME/fill\" fill; run one go; rm \"$TROUPE_HOME/fill\"; room; run two resume --last");
+            assert_eq!(stage.read("marks"), "RAN\n");
+            assert_eq!(stage.read("codes"), "9\n0\n", "{}\n{}", stage.read("one"), stage.read("two"));
+            let output = server.requests().pop().unwrap().outputs().remove(0).1;
+            assert!(output.contains("RESULT-TEXT"), "{output}");
+        }));
+    }
+    rows.push(row("full while two calls of one answer run: both end, both are known", || {
+        let first = "echo one >> marks; cat /dev/zero > fill 2>/dev/null; echo FIRST-TEXT";
+        let script = Script::new().turn(calls([shell(first), shell("echo two >> marks; echo SECOND-TEXT")])).otherwise(say("done"));
+        let server = ModelServer::start(script);
+        let (stage, _) = on_disk(&server, "900k", "ln -s \"$TROUPE_HOME/fill\" fill; run one go; rm \"$TROUPE_HOME/fill\"; room; run two resume --last");
+        assert_eq!(stage.read("codes"), "9\n0\n", "{}\n{}", stage.read("one"), stage.read("two"));
+        let outputs = server.requests().pop().unwrap().outputs();
+        assert_eq!(outputs.len(), 2);
+        assert!(outputs[0].1.contains("FIRST-TEXT"), "{outputs:?}");
+        let marks = stage.read("marks");
+        assert_eq!(marks.matches("one").count(), 1);
+        assert!(marks.matches("two").count() <= 1, "{marks}");
+    }));
     rows.push(row("full when a patch is applied: it is known, and not applied twice", || {
         let patch = custom("apply_patch", "*** Begin Patch\n*** Update File: list\n@@\n-a\n+a\n+b\n*** End Patch\n");
         let script = Script::new().turn(shell("cat /dev/zero > fill 2>/dev/null; head -c 4096 /dev/zero | tr '\\0' y")).turn(patch).otherwise(say("done"));

@@ -12,6 +12,7 @@ mod disk;
 mod encodings;
 mod ends;
 mod ids;
+mod items;
 mod lock;
 mod memory;
 mod once;
@@ -19,6 +20,7 @@ mod poison;
 mod proxies;
 mod retries;
 mod shared_files;
+mod side_by_side;
 #[path = "../kinds/table.rs"]
 mod table;
 mod usage;

@@ -39,7 +39,9 @@ fn waits() {
             json!({ "error": { "message": "slow", "retry_after": 1 } }),
             1000,
         ),
+        ("retry_after as a text", json!({ "message": "slow", "retry_after": "1.5" }), 1500),
         ("retry_after_ms", json!({ "error": { "message": "slow", "retry_after_ms": 1200 } }), 1200),
+        ("retryAfter", json!({ "error": { "message": "slow", "retryAfter": 1 } }), 1000),
         (
             "words: after 1 second",
             words("Requests have exceeded the call rate limit. Please retry after 1 second."),

@@ -73,6 +73,11 @@ fn file_systems_that_hang() {
     let mut rows = Vec::new();
     for mode in ["read-only", "danger-full-access"] {
         for (name, turn) in [
+            (
+                "the program is looked for in a folder of PATH",
+                shell("no-such-program-anywhere --help"),
+            ),
+            ("a command of an unknown program in it", shell("hang/program")),
             ("a command that lists it", shell("ls hang")),
             ("a command in it", call("shell", json!({ "command": "true", "workdir": "hang" }))),
             ("a file is read", call("read_file", json!({ "path": "hang/file" }))),
@@ -104,6 +109,40 @@ fn file_systems_that_hang() {
                 });
             }));
         }
+    }
+    for (name, arguments) in [
+        ("the folder of the session", vec!["-C", "hang"]),
+        ("a picture of the prompt", vec!["-i", "hang/picture.png"]),
+        ("a schema", vec!["--output-schema", "hang/schema.json"]),
+        ("where the last message goes", vec!["-o", "hang/last"]),
+        ("a further folder", vec!["-s", "workspace-write", "--add-dir", "hang"]),
+        ("instructions", vec!["-c", "model_instructions_file=hang/words.md"]),
+    ] {
+        rows.push(row(format!("at the start: {name}"), move || {
+            let server = ModelServer::start(Script::always(silence()));
+            let stage = Stage::new().with_model(&server);
+            let run = stage.troupe(["exec", "--json"]).args(&arguments).arg("go");
+            let mut running = hanging(&stage, run).start();
+            mounted(&mut running);
+            // It waits for the file system, or for the model where it does not need it yet.
+            let asked =
+                poll(Duration::from_secs(2), || (!server.requests().is_empty()).then_some(()));
+            let sent = Instant::now();
+            running.signal(Signal::Interrupt);
+            let finished = running.wait();
+            assert!(
+                sent.elapsed() < SOON,
+                "{:?}, the model was asked: {}",
+                sent.elapsed(),
+                asked.is_some()
+            );
+            assert!(
+                matches!(finished.code(), Some(130 | 2 | 3)),
+                "{:?} {}",
+                finished.code(),
+                finished.stderr()
+            );
+        }));
     }
     table("siblings: file systems that hang", &[], rows);
 }
