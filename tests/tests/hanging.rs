@@ -30,7 +30,7 @@ async fn ended(events: &mut Events) -> Outcome {
 
 /// A turn whose call hangs in the policy is interrupted: how long the cancel took.
 async fn interrupted(stage: &Stage, server: &ModelServer) -> Duration {
-    let mut options = LoadOptions::new(&stage.work());
+    let mut options = LoadOptions::new(stage.work());
     options.variables = vec![
         ("TROUPE_HOME".into(), stage.troupe_home().into()),
         ("HOME".into(), stage.home().into()),

@@ -62,6 +62,9 @@ fn meanwhile(first: Turn, act: impl FnOnce(&Path)) -> (ModelServer, Stage, Finis
     (server, stage, finished)
 }
 
+/// What somebody else does to a folder while the program runs.
+type Act = fn(&Path);
+
 #[test]
 fn full_disks() {
     let mut rows = Vec::new();
@@ -153,7 +156,7 @@ fn full_disks() {
 #[test]
 fn files() {
     let mut rows = Vec::new();
-    let acts: Vec<(&str, fn(&Path))> = vec![
+    let acts: Vec<(&str, Act)> = vec![
         ("an editor saved it: another file has its name", |log| {
             let text = fs::read(log).unwrap();
             fs::write(log.with_extension("new"), text).unwrap();

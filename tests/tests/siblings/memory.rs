@@ -24,11 +24,14 @@ fn measured(run: Run) -> (Finished, u64) {
 /// Of a build without optimisation, in which 50 MB are there from the start.
 const LIMIT_MB: u64 = 160;
 
+/// An answer that holds this text.
+type Large = fn(String) -> Turn;
+
 #[test]
 fn large_and_endless() {
     let mut rows = Vec::new();
     let big = || "x".repeat(8 << 20);
-    let large: Vec<(&str, Wire, fn(String) -> Turn, i32)> = vec![
+    let large: Vec<(&str, Wire, Large, i32)> = vec![
         (
             "a text that comes only at the end",
             Wire::Responses,
