@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Event::Durable(line) = event else { continue };
         match line.record {
             Record::ItemCompleted(body) => {
-                let Item::Assistant(item) = body.item else { continue };
+                let Item::Assistant(item) = &*body.item else { continue };
                 println!("{}", item.text);
             }
             Record::TurnFinished(body) => match body.result {

@@ -5,7 +5,7 @@ use crate::{
     retry::{Failures, Limits, Next},
 };
 use futures_util::StreamExt;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 use troupe_kit::{Life, Refused};
 use troupe_messages::{ConversationMessage, Cut, StreamFact, StreamMessage};
@@ -125,7 +125,7 @@ async fn attempt(teller: &Teller<'_>, mut stream: EventStream, retries: u32) -> 
                 items += 1;
                 match flush(teller, &mut gathered, &mut last_sent).await {
                     Ok(()) => {
-                        teller.tell(StreamFact::ItemDone { index, item: Box::new(item) }).await
+                        teller.tell(StreamFact::ItemDone { index, item: Arc::new(item) }).await
                     }
                     refused => refused,
                 }

@@ -355,7 +355,7 @@ impl<S: Session> Driver<'_, S> {
         if self.keep_last_message
             && let Event::Durable(line) = &event
             && let Record::ItemCompleted(body) = &line.record
-            && let troupe_types::Item::Assistant(item) = &body.item
+            && let troupe_types::Item::Assistant(item) = &*body.item
             && item.says_something()
         {
             self.last_message = Some(item.text.clone());

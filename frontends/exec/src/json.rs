@@ -9,7 +9,7 @@ use crate::{
     },
 };
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 use troupe_types::{
     CallDetail, CallFinished, CallId, CallInput, CallItem, Event, Item, Level, Outcome,
     PlanUpdated, Record, RequestOutcome, RequestRetried, TurnFinished,
@@ -109,7 +109,7 @@ impl JsonEvents {
     fn on_record(&mut self, record: Record) -> Vec<Value> {
         match record {
             Record::TurnStarted(_) => vec![Self::turn_started()],
-            Record::ItemCompleted(body) => self.on_item(body.item),
+            Record::ItemCompleted(body) => self.on_item(Arc::unwrap_or_clone(body.item)),
             Record::CallRequested(body) => {
                 self.calls.insert(body.item.call, body.item);
                 Vec::new()

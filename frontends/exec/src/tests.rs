@@ -143,7 +143,7 @@ impl Stage {
     fn says(&self, request: RequestId, text: &str) {
         let item = AssistantItem { id: None, text: text.into(), phase: None, cut: false };
         let item = Item::Assistant(item);
-        self.tell(Record::ItemCompleted(ItemCompleted { request, index: 0, item }));
+        self.tell(Record::ItemCompleted(ItemCompleted { request, index: 0, item: item.into() }));
     }
 
     fn ends(&self, result: Outcome) {

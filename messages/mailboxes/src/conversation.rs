@@ -1,7 +1,7 @@
 //! What a conversation is told.
 
 use crate::{Appended, ReplayError, ReplayLine, StorageFault};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use troupe_kit::{Exit, Reply};
 use troupe_types::{
     Access, ApprovalAsk, CallDetail, CallFinished, CallId, Channel, Failure, HostDecided, Item,
@@ -102,7 +102,7 @@ pub enum StreamFact {
         /// The item's place in the answer.
         index: u32,
         /// The item.
-        item: Box<Item>,
+        item: Arc<Item>,
     },
     /// The request is sent again after a wait. Nothing of it had been completed.
     Retrying {

@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 macro_rules! records {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -220,8 +220,8 @@ pub struct ItemCompleted {
     pub request: RequestId,
     /// The item's place in the answer.
     pub index: u32,
-    /// The item.
-    pub item: Item,
+    /// The item; shared, since it may have many megabytes.
+    pub item: Arc<Item>,
 }
 
 /// Body of [`Record::CallRequested`].

@@ -154,7 +154,7 @@ impl Log {
 
     fn answer(&mut self, request: RequestId, text: String) -> io::Result<()> {
         let item = Item::Assistant(AssistantItem { text, ..AssistantItem::default() });
-        self.write(ItemCompleted { request, index: 0, item })
+        self.write(ItemCompleted { request, index: 0, item: item.into() })
     }
 
     fn finish_request(&mut self, request: RequestId) -> io::Result<()> {

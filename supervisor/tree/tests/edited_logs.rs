@@ -96,7 +96,7 @@ impl Writer {
         let request = self.request(turn);
         let text = format!("answer {number}");
         let item = Item::Assistant(AssistantItem { text, ..AssistantItem::default() });
-        self.write(ItemCompleted { request, index: 0, item });
+        self.write(ItemCompleted { request, index: 0, item: item.into() });
         self.end(request);
         self.write(TurnFinished {
             turn,

@@ -50,7 +50,7 @@ impl Entry {
         Some(match record {
             Record::ItemAdded(body) => (Source::Host, vec![Arc::new(body.item.clone())]),
             Record::ItemCompleted(body) => {
-                (Source::Model(body.request), vec![Arc::new(body.item.clone())])
+                (Source::Model(body.request), vec![Arc::clone(&body.item)])
             }
             Record::CallRequested(body) => {
                 (Source::Model(body.request), vec![Arc::new(Item::Call(body.item.clone()))])

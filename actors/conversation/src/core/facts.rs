@@ -2,6 +2,7 @@
 //! open; stale facts are dropped.
 
 use super::{Effect, Effects, Machine, append::After, context::cut_text, live::Looked};
+use std::sync::Arc;
 use troupe_kit::Exit;
 use troupe_messages::{StreamFact, ToolFact};
 use troupe_types::{
@@ -64,15 +65,15 @@ impl Machine {
         }
     }
 
-    fn on_item(&mut self, request: RequestId, index: u32, item: &Item, out: &mut Effects) {
-        match item {
+    fn on_item(&mut self, request: RequestId, index: u32, item: &Arc<Item>, out: &mut Effects) {
+        match &**item {
             Item::Call(call) => {
                 self.live.streams_lost = 0;
                 self.append(CallRequested { request, index, item: call.clone() }, out);
             }
-            _ => self.append(ItemCompleted { request, index, item: item.clone() }, out),
+            _ => self.append(ItemCompleted { request, index, item: Arc::clone(item) }, out),
         }
-        if matches!(item, Item::Assistant(item) if item.cut) {
+        if matches!(&**item, Item::Assistant(item) if item.cut) {
             let text = "the answer reached a limit of the provider and is incomplete".to_owned();
             self.append(Notice { level: Level::Warning, text }, out);
         }
@@ -93,7 +94,7 @@ impl Machine {
             let parts = open.parts.iter().filter(|part| part.channel == Channel::Answer);
             let cut: Vec<_> = parts.map(|part| (part.index, part.text.clone())).collect();
             for (index, text) in cut {
-                let item = cut_text(text);
+                let item = Arc::new(cut_text(text));
                 self.append(ItemCompleted { request, index, item }, out);
             }
         }

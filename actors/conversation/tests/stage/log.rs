@@ -76,7 +76,7 @@ fn essence(record: &Record) -> Option<String> {
             Item::Context(context) => format!("context: {:?}", context.kind),
             other => format!("{other:?}"),
         },
-        Record::ItemCompleted(body) => match &body.item {
+        Record::ItemCompleted(body) => match &*body.item {
             Item::Assistant(item) if item.cut => format!("cut: {}", item.text),
             Item::Assistant(item) => format!("says: {}", item.text),
             other => format!("{other:?}"),

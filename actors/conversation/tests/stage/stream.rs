@@ -116,7 +116,7 @@ impl Role for Stream {
                     Beat::Part(index, text) => {
                         StreamFact::Part { index, channel: Channel::Answer, text }
                     }
-                    Beat::Item(index, item) => StreamFact::ItemDone { index, item },
+                    Beat::Item(index, item) => StreamFact::ItemDone { index, item: item.into() },
                     Beat::End(total_tokens) => StreamFact::Completed {
                         usage: Some(Usage { total_tokens, ..Usage::default() }),
                         end_turn: None,

@@ -231,7 +231,7 @@ fn record() -> impl Strategy<Value = Record> {
         (request(), any::<u32>(), item()).prop_map(|(request, index, item)| ItemCompleted {
             request,
             index,
-            item
+            item: item.into()
         }
         .into()),
         (request(), any::<u32>(), call_item()).prop_map(|(request, index, item)| CallRequested {

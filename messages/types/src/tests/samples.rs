@@ -320,7 +320,7 @@ fn opening() -> Vec<Record> {
         RequestStarted { compaction: true, ..started }.into(),
         part(Channel::Answer).into(),
         part(Channel::Reasoning).into(),
-        ItemCompleted { request: request(), index: 1, item: items().remove(2) }.into(),
+        ItemCompleted { request: request(), index: 1, item: items().remove(2).into() }.into(),
     ]
 }
 

@@ -204,14 +204,14 @@ impl World {
         let id = request.request;
         let text = |index: u32, text: &str| StreamFact::ItemDone {
             index,
-            item: Box::new(Item::Assistant(AssistantItem {
+            item: Arc::new(Item::Assistant(AssistantItem {
                 text: text.to_owned(),
                 ..AssistantItem::default()
             })),
         };
         let call = |index: u32, tool: &str| StreamFact::ItemDone {
             index,
-            item: Box::new(Item::Call(CallItem {
+            item: Arc::new(Item::Call(CallItem {
                 call: CallId::new(),
                 wire_id: format!("w{number}-{index}"),
                 id: None,
