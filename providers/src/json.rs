@@ -41,6 +41,19 @@ fn unescaped(mut rest: &str) -> String {
     text
 }
 
+/// What is left of a text when a JSON string is taken off its front; `None` if it does not begin so.
+/// Needs no copy of the string, which may be long.
+pub(crate) fn without_text<'t>(mut text: &'t str, raw: &RawValue) -> Option<&'t str> {
+    let mut rest = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    while let Some(at) = memchr(b'\\', rest.as_bytes()) {
+        text = text.strip_prefix(&rest[..at])?;
+        let (character, len) = escape(&rest[at..]);
+        text = text.strip_prefix(character)?;
+        rest = rest.get(at + len..).unwrap_or_default();
+    }
+    text.strip_prefix(rest)
+}
+
 /// The character of an escape, and how many bytes the escape has.
 fn escape(escape: &str) -> (char, usize) {
     let unit = |at: usize| {
@@ -231,4 +244,47 @@ pub(crate) fn is_object(json: &str) -> bool {
 /// A value as JSON text. Plain values cannot fail.
 pub(crate) fn to_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{text, without_text};
+    use serde_json::value::RawValue;
+
+    fn raw(json: &str) -> &RawValue {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_one_replaced_character() {
+        for (json, expected) in [
+            (r#""a\ud83db""#, "a\u{FFFD}b"),
+            (r#""\ude00\ud83d""#, "\u{FFFD}\u{FFFD}"),
+            (r#""\ud83d\ud83d\ude00""#, "\u{FFFD}\u{1F600}"),
+            (r#""\ud83d\u00e9""#, "\u{FFFD}é"),
+            (r#""\ud83d\n""#, "\u{FFFD}\n"),
+        ] {
+            assert_eq!(text(raw(json)).as_deref(), Some(expected), "{json}");
+        }
+        assert_eq!(text(raw("12")), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_is_what_serde_reads(words in "(\\PC|[\"\\\\/\u{8}\u{c}\n\r\t\u{1}🦀]){0,40}", ascii: bool) {
+            let mut json = serde_json::to_string(&words).unwrap();
+            if ascii {
+                let unit = |unit: u16| format!("\\u{unit:04x}");
+                let escaped = words.encode_utf16().map(unit).collect::<String>();
+                json = format!("\"{escaped}\"");
+            }
+            let read = text(raw(&json));
+            proptest::prop_assert_eq!(read.as_deref(), Some(&*words));
+            let longer = format!("{words}more");
+            proptest::prop_assert_eq!(without_text(&longer, raw(&json)), Some("more"));
+            let other = format!("{words}x");
+            let other = serde_json::to_string(&other).unwrap();
+            proptest::prop_assert_eq!(without_text(&words, raw(&other)), None);
+        }
+    }
 }

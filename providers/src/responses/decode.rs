@@ -220,10 +220,16 @@ impl Decoder {
             tracing::debug!("an output item that cannot be read was passed over");
             return Ok(());
         };
-        let text = item.text();
-        let said = Said::of(item.kind(), item.name(), &text, Some(raw));
+        // What has come already is not copied again: it may be long.
+        let come = self.slots.come(&item);
+        let text = if come.is_some() { Cow::Borrowed("") } else { item.text() };
+        let words = come.map_or(&*text, |at| self.slots.0[at].gathered());
+        let said = Said::of(item.kind(), item.name(), words, Some(raw));
         match self.slots.place(&item, &said, place) {
-            Place::Slot(at) => self.settle(at, &item, raw, (text, said), true, out),
+            Place::Slot(at) => {
+                let text = if come.is_some_and(|come| come != at) { item.text() } else { text };
+                self.settle(at, &item, raw, (text, said), true, out)
+            }
             Place::Known => Ok(()),
             Place::Ambiguous => Err(self.ambiguous(item.name())),
         }
@@ -240,7 +246,7 @@ impl Decoder {
         out: &mut Events,
     ) -> Result<(), ModelError> {
         let slot = &mut self.slots.0[at];
-        let lacking = own.is_empty() || item.name().is_empty();
+        let lacking = own.is_empty() || (item.kind().is_call() && item.name().is_empty());
         let gathered = slot.take_gathered();
         // Some servers leave the finished item empty. What has come is taken where it is the same:
         // it may be long, and needs no copy.

@@ -142,6 +142,16 @@ impl Slots {
         self.0.iter().filter(message).any(|slot| slot.parts.contains(&part))
     }
 
+    /// The open message of which all has come that this item says.
+    pub(super) fn come(&self, item: &WireItem<'_>) -> Option<usize> {
+        let this = |slot: &Slot| {
+            slot.said.is_none() && slot.kind == Kind::Message && same(&slot.id, item.id())
+        };
+        let at = self.0.iter().position(this)?;
+        let text = self.0[at].gathered();
+        (!text.is_empty() && item.is_message_of(text)).then_some(at)
+    }
+
     /// Where an item belongs that an event says is complete.
     pub(super) fn place(&mut self, item: &WireItem<'_>, said: &Said, place: Option<u32>) -> Place {
         for slot in self.0.iter().filter(|slot| slot.said.as_ref() == Some(said)) {

@@ -105,6 +105,14 @@ impl WireItem<'_> {
         }
     }
 
+    /// Whether it is a message that says just this. The message is not copied: it may be long.
+    pub(super) fn is_message_of(&self, text: &str) -> bool {
+        let parts = self.content.and_then(read::<Vec<Part<'_>>>).unwrap_or_default();
+        let mut texts = parts.iter().filter_map(|part| part.text.or(part.refusal));
+        self.kind() == Kind::Message
+            && texts.try_fold(text, |rest, part| json::without_text(rest, part)) == Some("")
+    }
+
     /// The item as ours, with these words or arguments. A call has its ids and its name from `known`
     /// (the call's id, the item's, the name) where it lacks its own.
     pub(super) fn item(
