@@ -3,12 +3,15 @@
 //! A string over [`LIMIT`] bytes becomes `{"$blob":"<file>","bytes":<length>}`. An object that has a
 //! key `$blob` of its own becomes `{"$blob":null,"is":<object>}`.
 
+use long_texts::LongTexts;
 use serde_json::{Map, Value, json};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 use troupe_types::{Line, LineError};
+
+mod long_texts;
 
 /// Strings of more bytes are kept in files.
 pub(crate) const LIMIT: usize = 64 * 1024;
@@ -29,6 +32,11 @@ pub(crate) fn render(line: &Line, folder: &Path) -> io::Result<Rendered> {
     {
         return Ok(Rendered { text, files: Vec::new() });
     }
+    let mut long = LongTexts::new(folder, line.seq);
+    let text = line.render_as(&mut long)?;
+    if !long.marked {
+        return Ok(Rendered { text, files: long.files });
+    }
     let mut body = line.record.body().map_err(io::Error::other)?;
     let mut out = Outgoing { folder, seq: line.seq, files: Vec::new() };
     out.visit(&mut body)?;
@@ -36,6 +44,15 @@ pub(crate) fn render(line: &Line, folder: &Path) -> io::Result<Rendered> {
     Ok(Rendered { text, files: out.files })
 }
 
+/// The file of a long string.
+fn place(folder: &Path, seq: u64, number: usize) -> (String, PathBuf) {
+    let name = format!("{seq}-{number}.txt");
+    let path = folder.join(&name);
+    (name, path)
+}
+
+/// The same for an object that has the key of references: it becomes another one, so all of the body
+/// is made first.
 struct Outgoing<'a> {
     folder: &'a Path,
     seq: u64,
@@ -70,8 +87,7 @@ impl Outgoing<'_> {
 
     fn store(&mut self, text: &str) -> io::Result<String> {
         make_folder(self.folder)?;
-        let name = format!("{}-{}.txt", self.seq, self.files.len());
-        let path = self.folder.join(&name);
+        let (name, path) = place(self.folder, self.seq, self.files.len());
         // An earlier attempt at the same line may have left one.
         fs::write(&path, text)?;
         private(&path, 0o600)?;
@@ -160,4 +176,44 @@ fn private(path: &Path, mode: u32) -> io::Result<()> {
     #[cfg(not(unix))]
     let _ = (path, mode);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use troupe_types::{AssistantItem, Item, ItemCompleted, RequestId};
+
+    fn says(text: String) -> Line {
+        let item = Item::Assistant(AssistantItem { text, ..AssistantItem::default() });
+        let request = RequestId::from_u128(1);
+        let record = ItemCompleted { request, index: 0, item: Arc::new(item) }.into();
+        Line { seq: 7, at: 1, record }
+    }
+
+    #[test]
+    fn a_long_text_comes_back_to_the_byte_and_leaves_its_line_short() {
+        let dir = tempfile::tempdir().unwrap();
+        let all: String = (0..0x3000).filter_map(char::from_u32).collect();
+        for len in [LIMIT - 1, LIMIT, LIMIT + 1, 5 * LIMIT] {
+            let text: String = all
+                .chars()
+                .cycle()
+                .scan(0, |bytes, c| {
+                    *bytes += c.len_utf8();
+                    (*bytes <= len).then_some(c)
+                })
+                .collect();
+            for text in [text, "x".repeat(len)] {
+                let line = says(text.clone());
+                let rendered = render(&line, dir.path()).unwrap();
+                assert_eq!(rendered.files.len(), usize::from(text.len() > LIMIT), "{len}");
+                if let Some(file) = rendered.files.first() {
+                    assert_eq!(fs::read_to_string(file).unwrap(), text);
+                    assert!(rendered.text.len() < 1024);
+                }
+                assert_eq!(parse(rendered.text.as_bytes(), dir.path()).unwrap(), line);
+            }
+        }
+    }
 }

@@ -7,7 +7,11 @@
 
 use crate::Record;
 use serde::{Deserialize, Serialize, de::IgnoredAny, ser::Error as _};
-use serde_json::{Value, value::RawValue};
+use serde_json::{
+    Value,
+    ser::{CompactFormatter, Formatter},
+    value::RawValue,
+};
 use std::{borrow::Cow, io};
 
 /// The version of the line's form that this program writes.
@@ -246,13 +250,24 @@ impl Line {
     /// Only if a value cannot be written as JSON.
     pub fn render_within(&self, most: usize) -> Result<Option<String>, serde_json::Error> {
         let mut out = Bounded { text: self.head().into_bytes(), left: most };
-        match self.record.write_body(&mut out) {
+        match self.record.write_body(&mut out, CompactFormatter) {
             Ok(()) => {}
             Err(error) if error.is_io() => return Ok(None),
             Err(error) => return Err(error),
         }
         out.text.extend_from_slice(b"}\n");
         String::from_utf8(out.text).map(Some).map_err(serde_json::Error::custom)
+    }
+
+    /// Writes the line, its body in the form of this formatter.
+    ///
+    /// # Errors
+    /// Those of the formatter, and if a value cannot be written as JSON.
+    pub fn render_as(&self, formatter: impl Formatter) -> Result<String, serde_json::Error> {
+        let mut text = self.head().into_bytes();
+        self.record.write_body(&mut text, formatter)?;
+        text.extend_from_slice(b"}\n");
+        String::from_utf8(text).map_err(serde_json::Error::custom)
     }
 
     /// Writes the line with another body.

@@ -6,7 +6,7 @@ use crate::{
     item::is_false, line_digest,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, ser::Formatter};
 use std::{io, path::PathBuf, sync::Arc};
 
 macro_rules! records {
@@ -41,9 +41,14 @@ macro_rules! records {
                 }
             }
 
-            pub(crate) fn write_body(&self, out: impl io::Write) -> Result<(), serde_json::Error> {
+            pub(crate) fn write_body(
+                &self,
+                out: impl io::Write,
+                formatter: impl Formatter,
+            ) -> Result<(), serde_json::Error> {
+                let mut serializer = serde_json::Serializer::with_formatter(out, formatter);
                 match self {
-                    $(Self::$name(body) => serde_json::to_writer(out, body),)*
+                    $(Self::$name(body) => body.serialize(&mut serializer),)*
                 }
             }
 
