@@ -92,7 +92,7 @@ impl Machine {
         let Some(open) = self.state.core.open_request(request) else { return };
         if !open.compaction {
             let parts = open.parts.iter().filter(|part| part.channel == Channel::Answer);
-            let cut: Vec<_> = parts.map(|part| (part.index, part.text.clone())).collect();
+            let cut: Vec<_> = parts.map(|part| (part.index, part.text.to_string())).collect();
             for (index, text) in cut {
                 let item = Arc::new(cut_text(text));
                 self.append(ItemCompleted { request, index, item }, out);

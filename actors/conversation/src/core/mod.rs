@@ -16,6 +16,7 @@ mod facts;
 mod live;
 mod ops;
 mod schedule;
+mod pieces;
 mod silence;
 mod started;
 pub(crate) mod state;

@@ -6,6 +6,7 @@
 
 use super::{
     context::{Entry, Place, Source},
+    pieces::Pieces,
     unfinished::Unfinished,
 };
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ pub(crate) struct Request {
 pub(crate) struct Part {
     pub(crate) index: u32,
     pub(crate) channel: Channel,
-    pub(crate) text: String,
+    pub(crate) text: Pieces,
 }
 
 /// A call of the running turn.
@@ -495,7 +496,7 @@ impl Request {
         self.answered = true;
         match self.parts.iter_mut().find(|part| part.index == index && part.channel == channel) {
             Some(part) => part.text.push_str(text),
-            None => self.parts.push(Part { index, channel, text: text.to_owned() }),
+            None => self.parts.push(Part { index, channel, text: text.into() }),
         }
     }
 }
