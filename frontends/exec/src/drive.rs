@@ -251,8 +251,7 @@ impl<S: Session> Driver<'_, S> {
         if let Output::Json(events) = &mut self.output {
             // Nothing stands behind the terminal event.
             for remark in &remarks {
-                let line = events.remark(remark);
-                push_line(&mut self.sink, &line);
+                self.sink.push_line(events.remark(remark));
             }
         }
         self.show(event);
@@ -334,7 +333,7 @@ impl<S: Session> Driver<'_, S> {
         match &mut self.output {
             Output::Json(events) => {
                 if let Some(line) = events.fail(&failure.message) {
-                    push_line(&mut self.sink, &line);
+                    self.sink.push_line(line);
                 }
             }
             Output::Human(_) => self.sink.push(&format!("ERROR: {}\n", clean(&failure.message))),
@@ -344,7 +343,7 @@ impl<S: Session> Driver<'_, S> {
 
     fn line(&mut self, value: impl FnOnce() -> serde_json::Value) {
         if let Output::Json(_) = &self.output {
-            push_line(&mut self.sink, &value());
+            self.sink.push_line(value());
         }
     }
 
@@ -374,7 +373,7 @@ impl<S: Session> Driver<'_, S> {
         match &mut self.output {
             Output::Json(events) => {
                 for value in events.on(event) {
-                    push_line(&mut self.sink, &value);
+                    self.sink.push_line(value);
                 }
             }
             Output::Human(events) => {
@@ -401,11 +400,6 @@ impl<S: Session> Driver<'_, S> {
 
 fn ends_a_turn(event: &Event) -> bool {
     matches!(event, Event::Durable(line) if matches!(line.record, Record::TurnFinished(_)))
-}
-
-fn push_line(sink: &mut Sink, value: &serde_json::Value) {
-    sink.push_with(|out| serde_json::to_writer(&mut *out, value));
-    sink.push("\n");
 }
 
 /// Which turn's end is waited for.

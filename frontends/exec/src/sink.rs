@@ -1,17 +1,32 @@
 //! Text on its way to a stream whose reader may stall: a thread of its own writes, so that signals
 //! are acted on meanwhile.
 
-use std::io::{self, Write};
+use serde_json::Value;
+use std::{
+    collections::VecDeque,
+    io::{self, BufWriter, Write},
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Chunks that may wait for the thread. The rest stays in the session's log, so memory is flat.
 const WAITING: usize = 16;
 
+/// What is written at once, in bytes.
+const BLOCK: usize = 32 * 1024;
+
+/// Output on its way.
+#[derive(Debug)]
+enum Chunk {
+    Text(Vec<u8>),
+    /// Becomes a line where it is written, so that its text is never there twice: it may be long.
+    Line(Value),
+}
+
 /// A stream that is written to in the background, in order.
 #[derive(Debug)]
 pub struct Sink {
-    pending: Vec<u8>,
-    chunks: mpsc::Sender<Vec<u8>>,
+    pending: VecDeque<Chunk>,
+    chunks: mpsc::Sender<Chunk>,
     /// The first failure, or none, once everything is written.
     written: oneshot::Receiver<io::Result<()>>,
 }
@@ -30,7 +45,7 @@ impl Sink {
                 drop(done.send(write_all(stream, queue)));
             },
         )?;
-        Ok(Self { pending: Vec::new(), chunks, written })
+        Ok(Self { pending: VecDeque::new(), chunks, written })
     }
 
     /// A way to the stream for another thread.
@@ -41,25 +56,30 @@ impl Sink {
 
     /// Adds text; it goes out with the next [`Sink::pass_on`].
     pub fn push(&mut self, text: &str) {
-        self.pending.extend_from_slice(text.as_bytes());
+        match self.pending.back_mut() {
+            Some(Chunk::Text(pending)) => pending.extend_from_slice(text.as_bytes()),
+            _ => self.pending.push_back(Chunk::Text(text.into())),
+        }
     }
 
-    /// Adds what `write` writes, without a copy.
-    pub(crate) fn push_with<E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) {
-        let written = write(&mut self.pending);
-        debug_assert!(written.is_ok(), "a vector takes all");
+    /// Adds a value as a line of JSON.
+    pub(crate) fn push_line(&mut self, value: Value) {
+        self.pending.push_back(Chunk::Line(value));
     }
 
     /// Hands what was added to the thread. Waits while the reader is slow; giving up the waiting
     /// loses nothing.
     pub async fn pass_on(&mut self) {
-        if self.pending.is_empty() {
-            return;
-        }
-        match self.chunks.reserve().await {
-            Ok(place) => place.send(std::mem::take(&mut self.pending)),
-            // The thread ended at a failure, which `finish` tells.
-            Err(_) => self.pending.clear(),
+        while !self.pending.is_empty() {
+            match self.chunks.reserve().await {
+                Ok(place) => {
+                    if let Some(chunk) = self.pending.pop_front() {
+                        place.send(chunk);
+                    }
+                }
+                // The thread ended at a failure, which `finish` tells.
+                Err(_) => self.pending.clear(),
+            }
         }
     }
 
@@ -76,22 +96,42 @@ impl Sink {
 
 /// Writes whole lines between those of a [`Sink`], from any thread. It does not keep the sink open.
 #[derive(Debug, Clone)]
-pub struct SideDoor(mpsc::WeakSender<Vec<u8>>);
+pub struct SideDoor(mpsc::WeakSender<Chunk>);
 
 impl SideDoor {
     /// Writes it, unless the reader is too slow or the sink is finished.
     pub fn write(&self, lines: String) {
         if let Some(chunks) = self.0.upgrade() {
-            let _full = chunks.try_send(lines.into_bytes());
+            let _full = chunks.try_send(Chunk::Text(lines.into_bytes()));
         }
     }
 }
 
+fn write_all(stream: impl Write, queue: mpsc::Receiver<Chunk>) -> io::Result<()> {
+    let mut stream = BufWriter::with_capacity(BLOCK, stream);
+    let written = write_chunks(&mut stream, queue);
+    // After a failure nothing more is written, not even what is left in the buffer.
+    drop(stream.into_parts());
+    written
+}
+
 #[expect(clippy::disallowed_methods, reason = "the sink's own thread")]
-fn write_all(mut stream: impl Write, mut queue: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
+fn write_chunks(
+    stream: &mut BufWriter<impl Write>,
+    mut queue: mpsc::Receiver<Chunk>,
+) -> io::Result<()> {
     while let Some(chunk) = queue.blocking_recv() {
-        stream.write_all(&chunk)?;
-        stream.flush()?;
+        match chunk {
+            Chunk::Text(text) => stream.write_all(&text)?,
+            Chunk::Line(value) => {
+                serde_json::to_writer(&mut *stream, &value)?;
+                stream.write_all(b"\n")?;
+            }
+        }
+        // What waits behind it goes with it.
+        if queue.is_empty() {
+            stream.flush()?;
+        }
     }
     Ok(())
 }
