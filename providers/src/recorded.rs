@@ -79,9 +79,17 @@ pub fn unpack_recorded<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<u8>, Result<(), String>) {
     let (mut unpacker, mut bytes) = (Unpacker::new(encoding), Vec::new());
-    let mut add = |unpacked: Result<Vec<u8>, _>| unpacked.map(|more| bytes.extend(more));
-    let fed = pieces.into_iter().try_for_each(|piece| add(unpacker.feed(piece)));
-    let done = fed.and_then(|()| add(unpacker.finish()));
+    let mut add = |unpacked: Result<Vec<u8>, _>| {
+        unpacked.map(|more| {
+            bytes.extend_from_slice(&more);
+            more.len()
+        })
+    };
+    let fed = pieces.into_iter().try_for_each(|piece| add(unpacker.feed(piece)).map(|_| ()));
+    let done = fed.and_then(|()| {
+        while add(unpacker.finish())? > 0 {}
+        Ok(())
+    });
     (bytes, done.map_err(|error| error.to_string()))
 }
 

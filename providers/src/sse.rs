@@ -40,10 +40,10 @@ impl SseParser {
         mut piece: &[u8],
         sink: &mut dyn FnMut(&str, &[u8]),
     ) -> Result<(), TooLarge> {
-        if self.after_cr && piece.first() == Some(&b'\n') {
-            piece = &piece[1..];
+        // The rest of a line end; a second LF is a line end of its own.
+        if !piece.is_empty() && std::mem::take(&mut self.after_cr) {
+            piece = piece.strip_prefix(b"\n").unwrap_or(piece);
         }
-        self.after_cr &= piece.is_empty();
         while let Some(end) = memchr2(b'\n', b'\r', piece) {
             let (line, mut rest) = (&piece[..end], &piece[end + 1..]);
             if piece[end] == b'\r' {

@@ -54,8 +54,8 @@ impl Body {
             Some(piece) if self.unpacker.is_plain() => Ok(Some(piece)),
             Some(piece) => Ok(Some(self.unpacker.feed(&piece)?.into())),
             None => {
-                self.over = true;
                 let last = self.unpacker.finish()?;
+                self.over = last.is_empty();
                 Ok((!last.is_empty()).then(|| last.into()))
             }
         }
@@ -74,6 +74,8 @@ pub(crate) enum Unpacker {
     Zlib(ZlibDecoder<Vec<u8>>),
     Deflate(DeflateDecoder<Vec<u8>>),
     Unknown(String),
+    /// It cannot be read from here on.
+    Damaged,
 }
 
 impl Unpacker {
@@ -113,10 +115,20 @@ impl Unpacker {
                 *self = Self::decide(deflate, &start);
                 self.feed(&start)
             }
-            Self::Gzip(decoder) => unpack(&mut **decoder, piece, MultiGzDecoder::get_mut),
-            Self::Zlib(decoder) => unpack(decoder, piece, ZlibDecoder::get_mut),
-            Self::Deflate(decoder) => unpack(decoder, piece, DeflateDecoder::get_mut),
+            Self::Gzip(decoder) => {
+                let (bytes, fault) = unpack(&mut **decoder, piece, MultiGzDecoder::get_mut);
+                self.rest(bytes, fault)
+            }
+            Self::Zlib(decoder) => {
+                let (bytes, fault) = unpack(decoder, piece, ZlibDecoder::get_mut);
+                self.rest(bytes, fault)
+            }
+            Self::Deflate(decoder) => {
+                let (bytes, fault) = unpack(decoder, piece, DeflateDecoder::get_mut);
+                self.rest(bytes, fault)
+            }
             Self::Unknown(name) => Err(BodyError::Compressed(name.clone())),
+            Self::Damaged => Err(damaged()),
         }
     }
 
@@ -135,16 +147,30 @@ impl Unpacker {
         }
     }
 
-    /// The bytes are over.
+    /// The bytes are over: the last ones, until there are none.
     pub(crate) fn finish(&mut self) -> Result<Vec<u8>, BodyError> {
-        match self {
-            Self::Plain => Ok(Vec::new()),
-            Self::Undecided { start, .. } => Ok(std::mem::take(start)),
-            Self::Gzip(decoder) => rest(decoder.try_finish(), decoder.get_mut()),
-            Self::Zlib(decoder) => rest(decoder.try_finish(), decoder.get_mut()),
-            Self::Deflate(decoder) => rest(decoder.try_finish(), decoder.get_mut()),
-            Self::Unknown(name) => Err(BodyError::Compressed(name.clone())),
+        let (fault, unpacked) = match self {
+            Self::Plain => return Ok(Vec::new()),
+            Self::Undecided { start, .. } => return Ok(std::mem::take(start)),
+            Self::Gzip(decoder) => (decoder.try_finish().err(), decoder.get_mut()),
+            Self::Zlib(decoder) => (decoder.try_finish().err(), decoder.get_mut()),
+            Self::Deflate(decoder) => (decoder.try_finish().err(), decoder.get_mut()),
+            Self::Unknown(name) => return Err(BodyError::Compressed(name.clone())),
+            Self::Damaged => return Err(damaged()),
+        };
+        let bytes = std::mem::take(unpacked);
+        self.rest(bytes, fault)
+    }
+
+    /// What could be read before a fault is read first.
+    fn rest(&mut self, bytes: Vec<u8>, fault: Option<io::Error>) -> Result<Vec<u8>, BodyError> {
+        if fault.is_some() {
+            *self = Self::Damaged;
+            if bytes.is_empty() {
+                return self.finish();
+            }
         }
+        Ok(bytes)
     }
 }
 
@@ -153,24 +179,22 @@ fn is_beginning(start: &[u8], deflate: bool) -> bool {
     deflate || matches!(start, [] | [0x1f | 0x28])
 }
 
+fn damaged() -> BodyError {
+    BodyError::Broken("the compressed answer is damaged or cut".to_owned())
+}
+
 fn unpack<D: Write>(
     decoder: &mut D,
     piece: &[u8],
     unpacked: impl Fn(&mut D) -> &mut Vec<u8>,
-) -> Result<Vec<u8>, BodyError> {
+) -> (Vec<u8>, Option<io::Error>) {
     // What is there is handed on at once: a stream is not over for a long time.
-    let done = decoder.write_all(piece).and_then(|()| decoder.flush());
-    rest(done, unpacked(decoder))
-}
-
-fn rest(done: io::Result<()>, unpacked: &mut Vec<u8>) -> Result<Vec<u8>, BodyError> {
-    match done {
-        // What could be read before the fault is read first.
-        Err(error) if unpacked.is_empty() => {
-            Err(BodyError::Broken(format!("the compressed answer is damaged or cut: {error}")))
-        }
-        _ => Ok(std::mem::take(unpacked)),
+    let fault = decoder.write_all(piece).and_then(|()| decoder.flush()).err();
+    if fault.is_some() {
+        // Writing begins with handing on what was unpacked before the fault; it fails again, of course.
+        let _ = decoder.write(&[0]);
     }
+    (std::mem::take(unpacked(decoder)), fault)
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ fn lines_end_in_any_way_and_fields_are_told_apart() {
         (b"data: a\n\ndata:b\n\n", &[("", "a"), ("", "b")]),
         (b"data: a\r\n\r\ndata: b\r\n\r\n", &[("", "a"), ("", "b")]),
         (b"data: a\r\rdata: b\r\r", &[("", "a"), ("", "b")]),
+        (b"data: a\r\n\ndata: b\n\n", &[("", "a"), ("", "b")]),
+        (b"data: a\n\r\ndata: b\r\n\r", &[("", "a"), ("", "b")]),
         (b"data: a\ndata: b\n\n", &[("", "a\nb")]),
         (b"data\ndata:\n\n", &[("", "\n")]),
         (b"data:  two blanks\n\n", &[("", " two blanks")]),

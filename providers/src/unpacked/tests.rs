@@ -77,10 +77,38 @@ fn what_was_cut_is_read_as_far_as_it_came() {
     }
     assert!(text.starts_with(&all));
     assert!(matches!(unpacker.finish(), Err(BodyError::Broken(_))));
-    let mut broken = packed;
-    broken[20] ^= 0xff;
-    broken[21] ^= 0xff;
-    let _ = unpacked("gzip", &broken, 5);
+}
+
+/// What can be read of a body, and why not all of it.
+fn readable(encoding: &str, body: &[u8], size: usize) -> (Vec<u8>, Option<String>) {
+    let (bytes, result) = crate::unpack_recorded(encoding, body.chunks(size));
+    (bytes, result.err())
+}
+
+#[test]
+fn a_fault_is_met_at_the_same_place_in_any_pieces() {
+    let text: Vec<u8> =
+        (0..30u32).flat_map(|n| format!("data: {}\n\n", n * n).into_bytes()).collect();
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
+    zlib.write_all(&text).unwrap();
+    let zlib = zlib.finish().unwrap();
+    for (encoding, body) in [("gzip", gzip(&text)), ("deflate", zlib)] {
+        for at in (2..body.len()).step_by(4) {
+            let mut damaged = body.clone();
+            damaged[at] ^= 0x5a;
+            let whole = readable(encoding, &damaged, damaged.len());
+            for size in [1, 7, 256] {
+                assert_eq!(
+                    whole,
+                    readable(encoding, &damaged, size),
+                    "{encoding} at {at} by {size}"
+                );
+            }
+            let cut = readable(encoding, &body[..at], at);
+            assert!(text.starts_with(&cut.0) && cut.1.is_some(), "{encoding} cut at {at}: {cut:?}");
+            assert_eq!(cut, readable(encoding, &body[..at], 1), "{encoding} cut at {at}");
+        }
+    }
 }
 
 #[test]
