@@ -235,7 +235,8 @@ fn every_recording_is_listed() {
     let files = files.filter(|entry| entry.file_type().unwrap().is_file());
     let mut files: Vec<_> = files.map(|entry| entry.file_name().into_string().unwrap()).collect();
     let mut listed: Vec<_> = RECORDED.iter().map(|(name, _)| (*name).to_owned()).collect();
-    (files.sort(), listed.sort());
+    files.sort();
+    listed.sort();
     assert_eq!(files, listed);
 }
 
