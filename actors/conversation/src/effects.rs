@@ -14,7 +14,7 @@ use troupe_messages::{
     Answered, BackgroundProcess, ConversationMessage, Notify, RecorderMessage, ReplayError,
     SandboxMessage, StreamMessage, StreamOrder, ToolMessage, ToolOrder,
 };
-use troupe_types::CallId;
+use troupe_types::{CallId, Failure};
 
 type Cx = Context<ConversationMessage>;
 
@@ -40,6 +40,7 @@ impl Conversation {
             Effect::StartTool(plan) => self.start_tool(*plan, cx),
             Effect::CancelTool(call) => self.tell_tool(call, ToolMessage::Cancel, cx),
             Effect::Report(call) => self.tell_tool(call, ToolMessage::Report, cx),
+            Effect::Release(call) => self.tell_tool(call, ToolMessage::FinishRecorded, cx),
             Effect::Answer(call, decision) => {
                 self.tell_tool(call, ToolMessage::Answered(Answered { decision }), cx);
             }
@@ -68,9 +69,20 @@ impl Conversation {
             Effect::Warm => cx.send(&self.args.sandbox, SandboxMessage::Warm),
             Effect::Pause(true) => cx.pause_bulk(),
             Effect::Pause(false) => cx.resume_bulk(),
-            Effect::RetryLog => cx.send(&self.args.recorder, RecorderMessage::Retry),
+            Effect::Rest(failure) => self.rest(Some(failure), cx),
+            Effect::RetryLog => {
+                self.rest(None, cx);
+                cx.send(&self.args.recorder, RecorderMessage::Retry);
+            }
             Effect::Fail(why) => cx.fail(why),
         }
+    }
+
+    fn rest(&self, why: Option<Failure>, cx: &mut Cx) {
+        let rests = Arc::clone(&self.args.rests);
+        cx.run(move || {
+            rests.send_replace(why);
+        });
     }
 
     fn tell_tool(&self, call: CallId, message: ToolMessage, cx: &mut Cx) {

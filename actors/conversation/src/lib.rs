@@ -69,6 +69,8 @@ pub struct Args {
     pub held: Arc<AtomicBool>,
     /// Told by the first incarnation what it found; shared by all.
     pub opened: Arc<watch::Sender<Option<Opened>>>,
+    /// Told why nothing runs any more, while the log cannot be written; shared by all.
+    pub rests: Arc<watch::Sender<Option<Failure>>>,
 }
 
 /// What the log held when the session was opened, read while no other process could write to it.

@@ -13,8 +13,8 @@ use std::{
 };
 use troupe_kit::{Life, Mailbox, Reply, StartError, SupervisorMessage};
 use troupe_messages::{
-    ConversationMessage, RecorderMessage, Replay, ReplayError, ReplayLine, StreamMessage,
-    ToolMessage,
+    ConversationMessage, FaultKind, RecorderMessage, Replay, ReplayError, ReplayLine, StorageFault,
+    StreamMessage, ToolMessage,
 };
 use troupe_types::{CallId, LineError, LogFlaw, Record, RequestId};
 
@@ -28,6 +28,7 @@ struct Rebuilt {
     flaws: Vec<LogFlaw>,
     read_only: Option<String>,
     mended: Option<(u64, String)>,
+    fault: Option<StorageFault>,
 }
 
 pub(crate) async fn start(
@@ -70,6 +71,8 @@ pub(crate) async fn start(
         since_checkpoint: rebuilt.since_checkpoint,
         held: args.held.load(Ordering::Acquire),
         read_only: rebuilt.read_only,
+        winding: rebuilt.fault.as_ref().is_some_and(|fault| fault.kind == FaultKind::Full),
+        storage: rebuilt.fault,
         found: Found { flaws: rebuilt.flaws, mended: rebuilt.mended },
         ..Live::default()
     };
@@ -129,6 +132,7 @@ async fn rebuild(recorder: &Mailbox<RecorderMessage>) -> Result<Rebuilt, StartEr
         flaws: Vec::new(),
         read_only: Some(why),
         mended: None,
+        fault: None,
     })
 }
 
@@ -142,7 +146,10 @@ fn fold(replay: Replay) -> Option<Rebuilt> {
     let since_checkpoint = lens.fold((0, 0), |(lines, bytes), len| (lines + 1, bytes + len));
     let read_only = replay.later.map(|version| LineError::Version { version }.to_string());
     let flaws = untold(replay.flaws, &replay.rest);
-    Some(Rebuilt { state, since_checkpoint, flaws, read_only, mended: replay.mended })
+    // What a later program wrote is never written to, which is told otherwise.
+    let fault = replay.fault.filter(|_| read_only.is_none());
+    let mended = replay.mended;
+    Some(Rebuilt { state, since_checkpoint, flaws, read_only, mended, fault })
 }
 
 /// The flaws that the log does not tell yet.

@@ -89,8 +89,10 @@ impl Outgoing<'_> {
         make_folder(self.folder)?;
         let (name, path) = place(self.folder, self.seq, self.files.len());
         // An earlier attempt at the same line may have left one.
-        fs::write(&path, text)?;
-        private(&path, 0o600)?;
+        if let Err(error) = fs::write(&path, text).and_then(|()| private(&path, 0o600)) {
+            let _left = fs::remove_file(&path);
+            return Err(error);
+        }
         self.files.push(path);
         Ok(name)
     }

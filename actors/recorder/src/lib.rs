@@ -17,6 +17,7 @@ mod path;
 mod published;
 mod reader;
 mod remove;
+mod reserve;
 mod scribe;
 
 pub use follower::{Followed, Follower};
@@ -124,7 +125,8 @@ impl Reading for Replay {
         if existing && self.checkpoint.is_none() && self.rest.is_empty() {
             self.flaws.push(LogFlaw::Empty);
         }
-        Self { next_seq: extent.next_seq.max(self.next_seq), mended: extent.mended, ..self }
+        let next_seq = extent.next_seq.max(self.next_seq);
+        Self { next_seq, mended: extent.mended, fault: extent.fault, ..self }
     }
 }
 

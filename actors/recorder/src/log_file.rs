@@ -2,9 +2,10 @@
 
 use crate::{
     LogHook, LogPath, LogPoint, Published,
-    blob::{self, make_folder},
+    blob::{self, Rendered, make_folder},
     hook::pass,
     reader::{self, LogReader, last_newline},
+    reserve::{self, Need, Reserve},
 };
 use std::{
     fs::{self, File, TryLockError},
@@ -15,7 +16,7 @@ use std::{
 };
 use tokio::sync::watch;
 use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
-use troupe_types::{Line, LineError, is_whole_line, later_version, line_digest};
+use troupe_types::{Line, LineError, Record, is_whole_line, later_version, line_digest};
 
 /// Why a log is not open.
 pub(crate) enum OpenFailure {
@@ -66,6 +67,16 @@ pub(crate) struct LogFile {
     folders: Vec<PathBuf>,
     blobs: Vec<PathBuf>,
     mended: Option<(u64, String)>,
+    /// Room for the ends of what runs.
+    reserve: Reserve,
+}
+
+/// Lines as they are to be written.
+struct Ready {
+    text: String,
+    appended: Vec<Appended>,
+    /// The room that is needed behind them.
+    need: Need,
 }
 
 impl Tail {
@@ -101,6 +112,7 @@ impl LogFile {
             folders: Vec::new(),
             blobs: Vec::new(),
             mended: None,
+            reserve: Reserve::default(),
         }
     }
 
@@ -110,6 +122,16 @@ impl LogFile {
 
     pub(crate) fn fault(&self) -> Option<&StorageFault> {
         self.fault.as_ref()
+    }
+
+    /// Why this record, the next one, is refused. On a full disk there may be room left that only
+    /// the ends of what runs may use.
+    pub(crate) fn refuses(&self, record: &Record) -> Option<&StorageFault> {
+        self.fault.as_ref().filter(|fault| {
+            fault.kind != FaultKind::Full
+                || !self.reserve.is_for(record)
+                || !self.reserve.is_held(self.len)
+        })
     }
 
     /// Bytes of whole lines, and the next number.
@@ -348,15 +370,15 @@ impl LogFile {
         // A panic on the way (a full disk's allocator, a hook) is this log's alone.
         let written = catch_unwind(AssertUnwindSafe(|| {
             self.check()?;
-            let appended = self
+            let (appended, need) = self
                 .write_whole(lines)
                 .map_err(|error| fault_of(&self.path.file(), "be written", &error))?;
             if durability == Durability::Synced {
                 self.sync().map_err(|error| self.unsynced(&error))?;
             }
-            Ok(appended)
+            Ok((appended, need))
         }));
-        let appended = written.unwrap_or_else(|_| Err(self.panicked())).map_err(|fault| {
+        let (appended, need) = written.unwrap_or_else(|_| Err(self.panicked())).map_err(|fault| {
             // These lines are refused, so they must not be read either.
             (self.len, self.next_seq) = before;
             if let Err(error) = self.cut() {
@@ -365,6 +387,9 @@ impl LogFile {
             self.refuse(fault)
         })?;
         self.tail = Tail::None;
+        if let Some(file) = &self.file {
+            self.reserve.written(file, self.len, need);
+        }
         self.publish();
         for line in lines {
             // Only an abort can be ordered here: what is published stands.
@@ -392,25 +417,12 @@ impl LogFile {
         StorageFault { kind: FaultKind::Io, message }
     }
 
-    fn write_whole(&mut self, lines: &[Line]) -> io::Result<Vec<Appended>> {
-        let folder = self.path.folder();
-        let mut text = String::new();
-        let mut appended = Vec::with_capacity(lines.len());
+    fn write_whole(&mut self, lines: &[Line]) -> io::Result<(Vec<Appended>, Need)> {
         for line in lines {
             pass(self.hook.as_ref(), LogPoint::BeforeWrite, line.seq)?;
-            let rendered = blob::render(line, &folder)?;
-            self.blobs.extend(rendered.files);
-            let offset = self.len + text.len() as u64;
-            let len = rendered.text.len() as u64;
-            let digest = line_digest(rendered.text.as_bytes());
-            appended.push(Appended { seq: line.seq, offset: Some(offset), len, digest });
-            if text.is_empty() {
-                text = rendered.text;
-            } else {
-                text.push_str(&rendered.text);
-            }
         }
         self.cut()?;
+        let Ready { text, appended, need } = self.make_ready(lines)?;
         let Some(file) = &self.file else { return Err(io::Error::other("the log is not open")) };
         let len = text.len() as u64;
         // Until it is known to be whole.
@@ -422,7 +434,55 @@ impl LogFile {
             // A failure here would contradict what is in the file; only an abort can be ordered.
             let _written = pass(self.hook.as_ref(), LogPoint::AfterWrite, line.seq);
         }
-        Ok(appended)
+        Ok((appended, need))
+    }
+
+    /// Renders lines, and sees to it that there is room for them and for the ends of what runs. What
+    /// ends something is cut to its room where there is no more.
+    fn make_ready(&mut self, lines: &[Line]) -> io::Result<Ready> {
+        let need = self.reserve.need_after(lines);
+        let may_be_cut = lines.iter().all(|line| self.reserve.is_for(&line.record));
+        let folder = self.path.folder();
+        let whole = |line: &Line| blob::render(line, &folder);
+        let ready = self.rendered(lines, &need, whole).and_then(|ready| {
+            let Some(file) = &self.file else { return Ok(ready) };
+            self.reserve.make_room(file, self.len, ready.text.len() as u64, &ready.need)?;
+            Ok(ready)
+        });
+        match ready {
+            Err(error) if may_be_cut => {
+                tracing::warn!(%error, "a result is cut to the room that is kept for it");
+                self.rendered(lines, &need, |line| {
+                    let text = reserve::render_cut(line)?;
+                    Ok(Rendered { text, files: Vec::new() })
+                })
+            }
+            ready => ready,
+        }
+    }
+
+    fn rendered(
+        &mut self,
+        lines: &[Line],
+        need: &Need,
+        render: impl Fn(&Line) -> io::Result<Rendered>,
+    ) -> io::Result<Ready> {
+        let mut text = String::new();
+        let mut appended = Vec::with_capacity(lines.len());
+        for line in lines {
+            let rendered = render(line)?;
+            self.blobs.extend(rendered.files);
+            let offset = self.len + text.len() as u64;
+            let len = rendered.text.len() as u64;
+            let digest = line_digest(rendered.text.as_bytes());
+            appended.push(Appended { seq: line.seq, offset: Some(offset), len, digest });
+            if text.is_empty() {
+                text = rendered.text;
+            } else {
+                text.push_str(&rendered.text);
+            }
+        }
+        Ok(Ready { text, appended, need: need.clone() })
     }
 
     /// Takes the bytes of a failed write off again.
@@ -446,6 +506,7 @@ impl LogFile {
                 }
                 file.set_len(self.len)?;
                 self.tail = Tail::None;
+                self.reserve.was_cut(file, self.len);
                 Ok(())
             }
         }
@@ -537,6 +598,9 @@ pub(crate) fn fault_of(file: &Path, what: &str, error: &io::Error) -> StorageFau
     let (kind, help) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             (FaultKind::Full, "; make room, then go on")
+        }
+        io::ErrorKind::FileTooLarge => {
+            (FaultKind::Full, "; raise the limit on the size of files (`ulimit -f`), then go on")
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             (FaultKind::ReadOnly, "; set TROUPE_HOME to a folder that can be written")

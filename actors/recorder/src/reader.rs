@@ -167,6 +167,7 @@ impl LogReader {
             later,
             next_seq: ordered.next,
             mended: None,
+            fault: None,
         };
         Ok((replay, ordered.whole))
     }

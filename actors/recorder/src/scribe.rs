@@ -57,6 +57,8 @@ pub(crate) struct Extent {
     pub(crate) end: u64,
     pub(crate) next_seq: u64,
     pub(crate) mended: Option<(u64, String)>,
+    /// Why nothing is written, while that is so.
+    pub(crate) fault: Option<StorageFault>,
 }
 
 /// Called when everything before it is written.
@@ -176,9 +178,9 @@ impl Target {
         let _closed = self.conversation.tell(ConversationMessage::NotWritten { seq, fault });
     }
 
-    fn acknowledge(&self, line: Appended, notify: Option<Notify>) {
-        if let Some(notify) = notify {
-            let _closed = notify.tool.tell(ToolMessage::StartRecorded);
+    fn acknowledge(&self, line: Appended, notify: Option<(Notify, ToolMessage)>) {
+        if let Some((notify, message)) = notify {
+            let _closed = notify.tool.tell(message);
         }
         let _closed = self.conversation.tell(ConversationMessage::Written(line));
     }
@@ -269,7 +271,8 @@ impl Scribe {
             What::Barrier(barrier, ask_mended) => {
                 let (end, next_seq) = log.extent();
                 let mended = if ask_mended { log.take_mended() } else { None };
-                barrier(Ok(Extent { end, next_seq, mended }));
+                let fault = log.fault().cloned();
+                barrier(Ok(Extent { end, next_seq, mended, fault }));
             }
             What::Append(append) => {
                 let mut batch = vec![append];
@@ -357,12 +360,14 @@ fn write(log: &mut LogFile, target: &Target, batch: Vec<Append>) {
     let mut durability = Durability::Written;
     for append in batch {
         let next = log.next_seq() + lines.len() as u64;
-        if let Some(fault) = log.fault() {
+        let notify = append.notify.map(|notify| (notify, Notify::message(&append.record)));
+        let refused = if append.seq == next { log.refuses(&append.record) } else { log.fault() };
+        if let Some(fault) = refused {
             target.refuse(append.seq, fault);
         } else if append.seq < next {
             // Perhaps of this very batch: told after it.
             let line = Appended { seq: append.seq, offset: None, len: 0, digest: 0 };
-            older.push((line, append.notify));
+            older.push((line, notify));
         } else if append.seq > next {
             let message = format!("line {} came where line {next} was expected", append.seq);
             target.refuse(append.seq, &StorageFault { kind: FaultKind::Gap, message });
@@ -371,7 +376,7 @@ fn write(log: &mut LogFile, target: &Target, batch: Vec<Append>) {
                 durability = Durability::Synced;
             }
             lines.push(Line { seq: append.seq, at, record: *append.record });
-            notes.push(append.notify);
+            notes.push(notify);
         }
     }
     if !lines.is_empty() {

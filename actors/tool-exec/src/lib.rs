@@ -38,8 +38,8 @@ use troupe_messages::{
 };
 use troupe_types::{
     Access, ApprovalAsk, CallDetail, CallFinished, CallItem, CallResult, CommandEnd, Decision,
-    ErrorClass, HostDecided, Outcome, Progress, RefusedHost, SandboxMode, SandboxSettings,
-    SessionId, SessionSettings,
+    ErrorClass, HostDecided, Outcome, ProcessEnded, Progress, RefusedHost, SandboxMode,
+    SandboxSettings, SessionId, SessionSettings,
 };
 
 /// How long policy has; silence is a no.
@@ -106,6 +106,8 @@ enum State {
     Interacting,
     /// The call has finished; its process goes on.
     Background,
+    /// The call has finished, and its end is on its way to the log.
+    Finished,
 }
 
 /// The role; see the crate's documentation.
@@ -128,6 +130,10 @@ pub struct ToolExec {
     desk: Option<mpsc::Sender<Word>>,
     /// Hosts that its command was refused.
     refused: Vec<RefusedHost>,
+    /// The end of the call, until it is in the log.
+    unrecorded: Option<Box<CallFinished>>,
+    /// The end of its background process.
+    ended: Option<ProcessEnded>,
 }
 
 impl Role for ToolExec {
@@ -149,6 +155,8 @@ impl Role for ToolExec {
             cancel: watch::Sender::new(false),
             desk: None,
             refused: Vec::new(),
+            unrecorded: None,
+            ended: None,
         })
     }
 
@@ -163,8 +171,8 @@ impl Role for ToolExec {
                 self.finish(finished, cx);
             }
             Prepared::Look(_) => self.look(cx),
-            Prepared::Plan(plan) => {
-                self.tell(ToolFact::Planned(plan.clone()), cx);
+            Prepared::Plan(_) => {
+                self.tell_plan(cx);
                 let reply = CallResult::text(tools::PLAN_REPLY);
                 let finished = self.finished(Outcome::Completed, reply);
                 self.finish(finished, cx);
@@ -178,12 +186,17 @@ impl Role for ToolExec {
             ToolMessage::Judged(judged) => self.on_judged(judged, cx),
             ToolMessage::Answered(answered) => self.on_answered(&answered.decision, cx),
             ToolMessage::StartRecorded => self.on_start_recorded(cx),
+            ToolMessage::FinishRecorded => self.on_finish_recorded(cx),
             ToolMessage::Launched(answer) => self.on_launched(answer, cx),
             ToolMessage::Done(finished) => self.on_done(finished, cx),
             ToolMessage::Process(ProcessNews::Ended(ended)) => {
+                self.ended = Some(ended.clone());
                 self.tell(ToolFact::ProcessEnded(ended.clone()), cx);
             }
-            ToolMessage::Process(ProcessNews::Read) => cx.stop(),
+            ToolMessage::Process(ProcessNews::Read) => {
+                self.state = State::Finished;
+                self.stop_if_recorded(cx);
+            }
             ToolMessage::HostDecided(decided) => self.on_host_decided(decided, cx),
             ToolMessage::Interact(interact) => self.on_interact(interact, cx),
             ToolMessage::Interacted(answer) => self.on_interacted(answer.as_ref(), cx),
@@ -295,8 +308,21 @@ impl ToolExec {
         ToolFact::Starting { detail: self.prepared.detail(outside), access: self.access }
     }
 
+    fn tell_plan(&self, cx: &mut Cx) {
+        if let Prepared::Plan(plan) = &self.prepared {
+            self.tell(ToolFact::Planned(plan.clone()), cx);
+        }
+    }
+
     /// Says again what a record is awaited for.
     fn report(&self, cx: &mut Cx) {
+        if let Some(finished) = &self.unrecorded {
+            self.tell_plan(cx);
+            self.tell(ToolFact::Finished(finished.clone()), cx);
+        }
+        if let Some(ended) = &self.ended {
+            self.tell(ToolFact::ProcessEnded(ended.clone()), cx);
+        }
         match &self.state {
             State::Asking(ask) => {
                 let (ask, access) = (ask.as_ref().clone(), self.access);
@@ -419,6 +445,9 @@ impl ToolExec {
     }
 
     fn on_done(&mut self, finished: &CallFinished, cx: &mut Cx) {
+        if matches!(self.state, State::Finished) {
+            return;
+        }
         let mut finished = finished.clone();
         let mut goes_on = false;
         if let CallResult::Command(result) = &mut finished.result {
@@ -427,7 +456,7 @@ impl ToolExec {
         }
         if goes_on {
             self.state = State::Background;
-            return self.tell(ToolFact::Finished(Box::new(finished)), cx);
+            return self.tell_end(finished, cx);
         }
         self.finish(finished, cx);
     }
@@ -481,6 +510,7 @@ impl ToolExec {
             }
             // It is over in a moment, and half of it would be worse.
             (State::Running, _) => {}
+            (State::Finished, _) => {}
             _ => {
                 let finished = self.finished(Outcome::Cancelled, CallResult::Nothing);
                 self.finish(finished, cx);
@@ -548,9 +578,27 @@ impl ToolExec {
         cx.send_behind(&self.args.conversation, message);
     }
 
-    fn finish(&self, finished: CallFinished, cx: &mut Cx) {
-        self.tell(ToolFact::Finished(Box::new(finished)), cx);
-        cx.stop();
+    fn finish(&mut self, finished: CallFinished, cx: &mut Cx) {
+        self.state = State::Finished;
+        self.tell_end(finished, cx);
+    }
+
+    /// Says how the call ended. It is kept until it is in the log: it cannot be had again.
+    fn tell_end(&mut self, finished: CallFinished, cx: &mut Cx) {
+        let finished = Box::new(finished);
+        self.unrecorded = Some(finished.clone());
+        self.tell(ToolFact::Finished(finished), cx);
+    }
+
+    fn on_finish_recorded(&mut self, cx: &mut Cx) {
+        self.unrecorded = None;
+        self.stop_if_recorded(cx);
+    }
+
+    fn stop_if_recorded(&self, cx: &mut Cx) {
+        if matches!(self.state, State::Finished) && self.unrecorded.is_none() {
+            cx.stop();
+        }
     }
 
     fn finished(&self, outcome: Outcome, result: CallResult) -> CallFinished {

@@ -285,12 +285,13 @@ impl<S: Session> Driver<'_, S> {
                 }
                 _ => {}
             },
-            Event::StorageFailed(failure) => return Some(Found::Broken(failure.clone())),
+            Event::Halted(failure) => return Some(Found::Broken(failure.clone())),
             Event::Closed { reason } => {
                 let message = reason.clone().unwrap_or_else(|| "the session was closed".to_owned());
                 return Some(Found::Broken(Failure { class: ErrorClass::Internal, message }));
             }
-            Event::Progress(_) | Event::Skipped { .. } => {}
+            // What runs is let run to its end.
+            Event::StorageFailed(_) | Event::Progress(_) | Event::Skipped { .. } => {}
         }
         None
     }

@@ -104,8 +104,11 @@ impl HumanEvents {
                 &format!("warning: the log's line at byte {offset} cannot be used: {reason}"),
             ),
             Event::StorageFailed(failure) => {
-                self.colored(RED, &format!("ERROR: {}", failure.message))
+                let text = format!("warning: {}. What runs is let run to its end", failure.message);
+                self.colored(RED, &text)
             }
+            // Told as the run's end.
+            Event::Halted(_) => String::new(),
             Event::Closed { reason } => reason.as_ref().map_or(String::new(), |reason| {
                 self.colored(RED, &format!("ERROR: the session was closed: {reason}"))
             }),

@@ -101,7 +101,8 @@ impl JsonEvents {
                 vec![self.warning(&message)]
             }
             Event::StorageFailed(failure) => vec![error(&failure.message)],
-            Event::Closed { .. } => Vec::new(),
+            // Told as the run's end.
+            Event::Halted(_) | Event::Closed { .. } => Vec::new(),
         }
     }
 

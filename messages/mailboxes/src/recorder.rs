@@ -49,13 +49,24 @@ pub enum Durability {
     Synced,
 }
 
-/// A tool exec that waits for its record before anything runs.
+/// A tool exec that waits for a record of its call: the start, before anything runs, or the end.
 #[derive(Debug, Clone)]
 pub struct Notify {
     /// The call.
     pub call: CallId,
-    /// Its tool exec, told [`ToolMessage::StartRecorded`].
+    /// Its tool exec, told [`Notify::message`].
     pub tool: Mailbox<ToolMessage>,
+}
+
+impl Notify {
+    /// What the tool exec is told once this record of its call is in the log.
+    #[must_use]
+    pub fn message(record: &Record) -> ToolMessage {
+        match record {
+            Record::CallFinished(_) => ToolMessage::FinishRecorded,
+            _ => ToolMessage::StartRecorded,
+        }
+    }
 }
 
 /// A line that is in the log.
@@ -139,6 +150,9 @@ pub struct Replay {
     pub next_seq: u64,
     /// Bytes of an incomplete last line that were cut, and the file that keeps them.
     pub mended: Option<(u64, String)>,
+    /// Why nothing can be written, while that is so. Where the disk is full ([`FaultKind::Full`]),
+    /// the ends of what runs may still be, in room that is kept for them.
+    pub fault: Option<StorageFault>,
 }
 
 /// Why there is no replay.

@@ -14,6 +14,9 @@ pub enum ToolMessage {
     Answered(Answered),
     /// Control, from the writer: the call's start is in the log. A second one runs nothing.
     StartRecorded,
+    /// Control, from the writer or the conversation: the call's end is in the log, or nobody waits
+    /// for it. Until then the tool exec keeps it, and stays to report it again.
+    FinishRecorded,
     /// Control, from sandbox: the process, or why there is none.
     Launched(LaunchAnswer),
     /// Control, from its own task: the tool has done its work. If its process goes on in the
@@ -31,8 +34,8 @@ pub enum ToolMessage {
     /// Control, from the conversation: stop at once. The process tree is killed and the call, if it
     /// has not finished, finishes as cancelled.
     Cancel,
-    /// Control, from a conversation that was started again: report again what waits for a record.
-    /// A record that was under way may not have reached the log.
+    /// Control, from a conversation that was started again: report again what waits for a record,
+    /// the call's end too. A record that was under way may not have reached the log.
     Report,
     /// Own timer: policy, sandbox or another tool exec did not answer this question of its own; an
     /// earlier one's is ignored.

@@ -39,9 +39,11 @@ pub enum Event {
         /// Why it cannot be used.
         reason: LineError,
     },
-    /// The log cannot be written: what happens from here on is not recorded, and the turn has
-    /// stopped. The next operation tries again.
+    /// The log cannot be written: nothing more is begun. Calls that run are let run to their end, and
+    /// their results are recorded where there is room for them. [`Event::Halted`] follows.
     StorageFailed(Failure),
+    /// The log cannot be written, and nothing runs any more. The next operation tries again.
+    Halted(Failure),
     /// The session was closed. Nothing follows.
     Closed {
         /// Why, where it was not asked for.

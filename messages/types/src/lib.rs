@@ -7,6 +7,7 @@
 
 mod approval;
 mod cut;
+mod cut_result;
 mod endpoint;
 mod event;
 mod for_model;

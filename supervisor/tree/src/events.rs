@@ -14,6 +14,7 @@ use troupe_types::{ErrorClass, Event, Failure, Progress};
 pub struct Events {
     follower: Follower,
     progress: Option<RingReader<Progress>>,
+    rests: watch::Receiver<Option<Failure>>,
     ended: watch::Receiver<Option<Option<String>>>,
     over: bool,
     // Keeps the sender of `ended` alive.
@@ -22,7 +23,11 @@ pub struct Events {
 
 impl Events {
     pub(crate) fn new(session: &Arc<Session>, seq: u64) -> Self {
+        let mut rests = session.rests.subscribe();
+        // Also one that was told before.
+        rests.mark_changed();
         Self {
+            rests,
             follower: Follower::new(session.path.clone(), session.published.subscribe(), seq),
             progress: Some(session.progress.subscribe()),
             ended: session.ended.subscribe(),
@@ -55,6 +60,9 @@ impl Events {
                     Next::Missed(_) => {}
                     Next::Closed => self.progress = None,
                 },
+                Some(failure) = next_rest(&mut self.rests), if self.follower.is_level() => {
+                    return Some(Event::Halted(failure));
+                }
                 ended = self.ended.wait_for(Option::is_some), if self.follower.is_level() => {
                     break ended.ok().and_then(|reason| reason.clone()).flatten();
                 }
@@ -62,6 +70,16 @@ impl Events {
         };
         self.over = true;
         Some(Event::Closed { reason })
+    }
+}
+
+/// Why nothing runs any more, each time that is so; none where nobody tells.
+async fn next_rest(rests: &mut watch::Receiver<Option<Failure>>) -> Option<Failure> {
+    loop {
+        rests.changed().await.ok()?;
+        if let Some(failure) = rests.borrow_and_update().clone() {
+            return Some(failure);
+        }
     }
 }
 

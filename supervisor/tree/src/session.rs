@@ -15,7 +15,7 @@ use troupe_kit::{ChildSpec, Company, Exit, GiveUp, Mailbox, Order, Restart, Ring
 use troupe_messages::{ConversationMessage, Ready, RecorderMessage, SessionsMessage};
 use troupe_providers::Provider;
 use troupe_recorder::{LogPath, Published, Recorder};
-use troupe_types::{Progress, SessionId, SessionSettings};
+use troupe_types::{Failure, Progress, SessionId, SessionSettings};
 
 /// How many progress entries a slow reader may be behind.
 const PROGRESS: usize = 256;
@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) ended: watch::Sender<Option<Ended>>,
     /// What its log held when it was opened, once the conversation has read it.
     pub(crate) opened: Arc<watch::Sender<Option<Opened>>>,
+    /// Why nothing runs any more, while the log cannot be written.
+    pub(crate) rests: Arc<watch::Sender<Option<Failure>>>,
 }
 
 impl Session {
@@ -79,6 +81,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
     let published = Arc::new(watch::Sender::new(Published::default()));
     let progress = Ring::new(PROGRESS);
     let opened = Arc::default();
+    let rests = Arc::default();
 
     let crew = SessionCrew {
         parts: Arc::clone(parts),
@@ -108,6 +111,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         crew: Arc::new(crew),
         held: Arc::new(AtomicBool::new(making.resumed)),
         opened: Arc::clone(&opened),
+        rests: Arc::clone(&rests),
     };
     let restarted = |path: &str| {
         let (ring, path) = (progress.clone(), path.to_owned());
@@ -140,6 +144,7 @@ pub(crate) fn make(parts: &Arc<Parts>, making: Making) -> (Arc<Session>, Ready) 
         progress: progress.clone(),
         ended,
         opened,
+        rests,
     });
     let opening = OPENINGS.fetch_add(1, Ordering::Relaxed);
     let (told, sessions) = (Arc::clone(&session), parts.sessions.clone());

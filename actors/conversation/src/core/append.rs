@@ -3,8 +3,8 @@
 
 use super::{Effect, Effects, Machine, checkpoint, context::Place};
 use crate::WINDOW;
-use troupe_messages::{Appended, Durability, FaultKind, StorageFault};
-use troupe_types::{CallId, Decision, ErrorClass, Failure, OpId, Record, RequestId};
+use troupe_messages::{Appended, Durability};
+use troupe_types::{CallId, Decision, OpId, Record, RequestId};
 
 /// A checkpoint is due after so many lines, or so many bytes, but not before the log has grown by
 /// twice the answer that is still coming: each checkpoint carries it.
@@ -20,6 +20,12 @@ pub(crate) enum After {
     Stream(RequestId),
     /// The tool exec of this call is told the answer.
     Answer(CallId, Decision),
+    /// The call takes effect.
+    Begun(CallId),
+    /// The tool exec of this call need not keep its end any more.
+    Release(CallId),
+    /// The call is closed without its tool exec, which goes.
+    Dismiss(CallId),
     /// The turn is over: the context is let go.
     Idle,
 }
@@ -59,12 +65,12 @@ impl Machine {
     }
 
     /// How many lines are under way.
-    fn under_way(&self) -> u64 {
+    pub(crate) fn under_way(&self) -> u64 {
         self.state.core.next_seq.saturating_sub(self.live.written)
     }
 
     pub(crate) fn on_written(&mut self, line: Appended, out: &mut Effects) {
-        if line.seq < self.live.written || self.live.storage.is_some() {
+        if line.seq < self.live.written {
             return;
         }
         self.live.written = line.seq + 1;
@@ -95,6 +101,13 @@ impl Machine {
             }
             After::Stream(request) => self.start_stream(request, out),
             After::Answer(call, decision) => self.pass_answer(call, decision, out),
+            After::Begun(call) => {
+                if self.live.tools.contains(&call) {
+                    self.live.begun.insert(call);
+                }
+            }
+            After::Release(call) => out.push(Effect::Release(call)),
+            After::Dismiss(call) => out.extend([Effect::CancelTool(call), Effect::Release(call)]),
             After::Idle => self.let_context_go(),
         }
     }
@@ -107,7 +120,7 @@ impl Machine {
 
     /// Writes a checkpoint when one is due and the place of every line is known.
     fn checkpoint_if_due(&mut self, out: &mut Effects) {
-        if self.checkpoint_due() && self.under_way() == 0 {
+        if self.checkpoint_due() && self.under_way() == 0 && self.live.storage.is_none() {
             // What is written counts from here on, also where the state cannot be written.
             self.live.since_checkpoint = (0, 0);
             match self.live.end.and_then(|at| checkpoint::write(&self.state, at)) {
@@ -121,38 +134,14 @@ impl Machine {
     /// can be written, nothing more is taken in.
     pub(crate) fn regulate(&mut self, out: &mut Effects) {
         let under_way = self.under_way();
-        let wanted = self.live.storage.is_some()
-            || under_way > WINDOW
-            || (self.live.paused && under_way > WINDOW / 2)
-            || (self.checkpoint_due() && under_way > 0);
+        // While the log cannot be written, what ends is still heard of.
+        let wanted = self.live.storage.is_none()
+            && (under_way > WINDOW
+                || (self.live.paused && under_way > WINDOW / 2)
+                || (self.checkpoint_due() && under_way > 0));
         if wanted != self.live.paused {
             self.live.paused = wanted;
             out.push(Effect::Pause(wanted));
         }
     }
-
-    /// The log cannot be written: the state is ahead of it, so nothing more is decided. What
-    /// streams and tools still say waits in the bulk lane; the next operation tries again.
-    pub(crate) fn on_not_written(&mut self, seq: u64, fault: &StorageFault, out: &mut Effects) {
-        if seq < self.live.written || self.live.storage.is_some() {
-            return;
-        }
-        // From here on nothing is decided: the state is ahead of the log.
-        self.live.storage = Some(fault.clone());
-        if fault.kind == FaultKind::Gap {
-            // An append was lost on the way: what is in the log decides.
-            return out.push(Effect::Fail(format!("the log lacks a line: {fault}")));
-        }
-        tracing::error!(%fault, "the log cannot be written");
-        self.live.waiting.clear();
-        self.refuse_all(fault, out);
-        if let Some(stream) = self.live.stream {
-            out.push(Effect::CancelStream(stream));
-        }
-        self.regulate(out);
-    }
-}
-
-pub(crate) fn storage_failure(fault: &StorageFault) -> Failure {
-    Failure { class: ErrorClass::Storage, message: fault.message.clone() }
 }

@@ -4,7 +4,7 @@
 use super::{Effect, Effects, Machine, append::After, context::cut_text, live::Looked};
 use std::sync::Arc;
 use troupe_kit::Exit;
-use troupe_messages::{StreamFact, ToolFact};
+use troupe_messages::{Durability, StreamFact, ToolFact};
 use troupe_types::{
     ApprovalAsked, CallFinished, CallId, CallRequested, CallResult, Channel, ErrorClass, Failure,
     Item, ItemCompleted, Level, Notice, Outcome, RequestFinished, RequestId, RequestOutcome,
@@ -156,6 +156,9 @@ impl Machine {
         }
         let Some(open) = self.state.core.open_call(call) else {
             tracing::debug!(%call, "stale fact of a tool dropped");
+            if matches!(fact, ToolFact::Finished(_)) {
+                self.release(call, out);
+            }
             return;
         };
         let (started, asked) = (open.started, open.asked.is_some());
@@ -177,16 +180,29 @@ impl Machine {
             ToolFact::Finished(finished) => {
                 self.live.attempts.remove(&call);
                 self.live.looked.remove(&call);
-                self.append(finished.as_ref().clone(), out);
+                self.live.begun.remove(&call);
+                // Its tool exec keeps it until it is in the log.
+                let record = finished.as_ref().clone().into();
+                self.append_with(record, Durability::Written, Some(call), None, out);
                 self.forget_processes(out);
             }
             ToolFact::ProcessEnded(_) | ToolFact::HostDecided(_) | ToolFact::Weaker(_) => {}
         }
     }
 
+    /// The call is over without this end: its tool exec goes, once the end that counts is in the log.
+    pub(crate) fn release(&mut self, call: CallId, out: &mut Effects) {
+        if self.under_way() == 0 {
+            return out.push(Effect::Release(call));
+        }
+        let last = self.state.core.next_seq.saturating_sub(1);
+        self.live.waiting.push_back((last, After::Release(call)));
+    }
+
     pub(crate) fn on_tool_gone(&mut self, call: CallId, exit: &Exit, out: &mut Effects) {
         self.live.tools.remove(&call);
         self.live.looked.remove(&call);
+        self.live.begun.remove(&call);
         self.lose_call(call, &exit.to_string(), out);
         let outcome = if exit.is_normal() { Outcome::Cancelled } else { Outcome::Lost };
         self.lose_process(call, outcome, out);
@@ -228,22 +244,39 @@ impl Machine {
             let request = open.request;
             self.lose_request(request, "its model stream is gone".to_owned(), out);
         }
-        let gone: Vec<CallId> = self
-            .state
-            .core
-            .open_calls()
-            .filter(|call| call.started && !self.live.tools.contains(&call.call))
-            .map(|call| call.call)
-            .collect();
-        for call in gone {
-            self.lose_call(call, "its tool exec is gone", out);
-        }
+        self.lose_begun_calls(out);
         self.lose_processes(out);
         self.pass_on_answers(out);
-        // What a tool exec said last may have been in an append that failed.
-        let waiting = self.state.core.open_calls().map(|call| call.call);
-        let alive = waiting.filter(|call| self.live.tools.contains(call));
-        out.extend(alive.map(Effect::Report));
+        self.ask_for_reports(out);
+        self.release_closed_calls(out);
+    }
+
+    /// Lets the tool execs go whose calls are closed, once that is in the log.
+    fn release_closed_calls(&mut self, out: &mut Effects) {
+        let core = &self.state.core;
+        let closed =
+            |call: &&CallId| core.open_call(**call).is_none() && core.background(**call).is_none();
+        for call in self.live.tools.iter().filter(closed).copied().collect::<Vec<_>>() {
+            out.push(Effect::CancelTool(call));
+            self.release(call, out);
+        }
+    }
+
+    /// Closes the calls that have begun and whose tool exec is gone.
+    pub(crate) fn lose_begun_calls(&mut self, out: &mut Effects) {
+        let begun = self.state.core.open_calls().filter(|call| call.started);
+        let gone = begun.map(|call| call.call).filter(|call| !self.live.tools.contains(call));
+        for call in gone.collect::<Vec<CallId>>() {
+            self.lose_call(call, "its tool exec is gone", out);
+        }
+    }
+
+    /// What a tool exec said last may have been in an append that failed, or was not heard.
+    pub(crate) fn ask_for_reports(&self, out: &mut Effects) {
+        let open = self.state.core.open_calls().map(|call| call.call);
+        let running = self.state.core.background.iter().filter(|process| !process.ended);
+        let all = open.chain(running.map(|process| process.call));
+        out.extend(all.filter(|call| self.live.tools.contains(call)).map(Effect::Report));
     }
 
     /// Whether the request's stream will be started when its record is written.

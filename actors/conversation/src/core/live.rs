@@ -41,6 +41,9 @@ pub(crate) struct Live {
     pub(crate) streams_lost: u32,
     /// Calls whose tool exec is up.
     pub(crate) tools: HashSet<CallId>,
+    /// Calls that take effect: their start is in the log, and their tool exec is up and has not told
+    /// their end.
+    pub(crate) begun: HashSet<CallId>,
     /// Counts the starts of each open call's tool exec.
     pub(crate) attempts: HashMap<CallId, u32>,
     /// What tool execs found out about open calls.
@@ -59,8 +62,12 @@ pub(crate) struct Live {
     pub(crate) watched: Option<(TurnId, Countdown)>,
     /// Work on that turn that no record tells yet.
     pub(crate) worked: Duration,
-    /// The log cannot be written: the state is ahead of it.
+    /// The log cannot be written: the state is ahead of it, unless this incarnation winds up.
     pub(crate) storage: Option<StorageFault>,
+    /// The state is the log's, and the ends of what runs are recorded, though nothing else can be.
+    pub(crate) winding: bool,
+    /// The log cannot be written, and nothing runs any more.
+    pub(crate) rests: bool,
     /// The incarnation ends: nothing more is decided.
     pub(crate) failed: bool,
     /// Why nothing can be written to this session.

@@ -20,6 +20,7 @@ mod schedule;
 mod silence;
 mod started;
 pub(crate) mod state;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod unfinished;
@@ -110,6 +111,8 @@ pub(crate) enum Effect {
     CancelTool(CallId),
     /// Have a tool exec report again what it waits for.
     Report(CallId),
+    /// Tell a tool exec that nobody waits for the end of its call any more.
+    Release(CallId),
     /// Tell a tool exec what the person decided.
     Answer(CallId, Decision),
     /// Answer the caller that submitted the operation.
@@ -128,6 +131,8 @@ pub(crate) enum Effect {
     Warm,
     /// Take in no more of what streams and tools say, or take it in again.
     Pause(bool),
+    /// Say that nothing runs any more, since the log cannot be written for this reason.
+    Rest(Failure),
     /// Try to write again after a failure.
     RetryLog,
     /// End the incarnation: the next one rebuilds the state from the log.
@@ -175,10 +180,14 @@ pub(crate) struct HeldProcess {
 impl Machine {
     /// Takes one input; pushes what is to be done.
     pub(crate) fn step(&mut self, input: Input<'_>, out: &mut Effects) {
-        let stuck = self.live.storage.is_some() || self.live.failed;
-        if stuck && !matches!(input, Input::Submit(_)) {
-            // The state is ahead of the log: the next incarnation decides.
-            return;
+        if !matches!(input, Input::Submit(_)) {
+            if self.live.failed {
+                // The next incarnation decides.
+                return;
+            }
+            if self.live.storage.is_some() {
+                return self.step_without_log(input, out);
+            }
         }
         match input {
             Input::Started => self.on_started(out),

@@ -1,10 +1,6 @@
 //! Operations: what front ends ask.
 
-use super::{
-    Effect, Effects, Machine,
-    append::{After, storage_failure},
-    state::Call,
-};
+use super::{Effect, Effects, Machine, append::After, state::Call};
 use troupe_types::{
     ApprovalAnswered, CallId, Decision, ErrorClass, Failure, Op, OpAccepted, SessionCreated,
     SessionOpened, Submission,
@@ -18,7 +14,19 @@ impl Machine {
             let failure = Failure { class: ErrorClass::Storage, message };
             return out.push(Effect::Reply(op, Err(failure)));
         }
+        let stops = submission.op == Op::Interrupt && !self.live.failed;
+        if self.live.winding && !self.live.rests && stops {
+            // What runs is stopped; the turn ends with it.
+            if self.state.core.accepted(op).is_none() {
+                let record = OpAccepted { submission: submission.clone() };
+                self.append_then(record, After::Accepted(op), out);
+            }
+            return self.cancel_all(out);
+        }
         if let Some(fault) = &self.live.storage {
+            if stops {
+                self.cancel_all(out);
+            }
             // The log decides what the state is; the library sends the operation again.
             tracing::info!(%fault, "trying to write again");
             out.push(Effect::RetryLog);
@@ -95,10 +103,5 @@ impl Machine {
     pub(crate) fn on_set_aside(&mut self, what: &str, out: &mut Effects) {
         let message = format!("{what} made the conversation fail twice and was set aside");
         self.abandon_turn(Failure { class: ErrorClass::Internal, message }, out);
-    }
-
-    /// The log cannot be written: everyone who waits for a record is answered.
-    pub(crate) fn refuse_all(&self, fault: &troupe_messages::StorageFault, out: &mut Effects) {
-        out.push(Effect::Refuse(storage_failure(fault)));
     }
 }

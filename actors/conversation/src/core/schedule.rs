@@ -14,6 +14,7 @@
 
 use super::{
     Effect, Effects, Machine, ToolPlan,
+    append::After,
     context::find_call,
     state::{Call, Stop},
 };
@@ -120,7 +121,8 @@ impl Machine {
         let access = looked.access;
         if let Some(detail) = looked.ready.take() {
             let record = CallStarted { call, detail, access };
-            self.append_with(record.into(), Durability::Written, Some(call), None, out);
+            let after = Some(After::Begun(call));
+            self.append_with(record.into(), Durability::Written, Some(call), after, out);
         }
     }
 

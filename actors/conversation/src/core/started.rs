@@ -13,13 +13,15 @@ impl Machine {
             self.state.core.doubt_open_calls();
         }
         let core = &self.state.core;
+        let begun = core.open_calls().filter(|call| call.started).map(|call| call.call);
+        self.live.begun = begun.filter(|call| self.live.tools.contains(call)).collect();
         if core.turn.is_none() && core.background.iter().all(|process| process.ended) {
             // Nothing is open: nothing to wait for.
             self.live.settled = true;
         } else {
             out.push(Effect::Mark);
         }
-        if self.live.read_only.is_some() {
+        if self.live.read_only.is_some() || self.live.storage.is_some() {
             return;
         }
         let found = std::mem::take(&mut self.live.found);

@@ -1,24 +1,33 @@
 //! The log in memory, and the role that stands in for the recorder.
 
 use super::PATIENCE;
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use tokio::sync::watch;
 use troupe_kit::{Context, Life, Mailbox, Role, StartError};
 use troupe_messages::{
-    Appended, ConversationMessage, FaultKind, RecorderMessage, Replay, ReplayLine, StorageFault,
-    ToolMessage,
+    Appended, ConversationMessage, FaultKind, Notify, RecorderMessage, Replay, ReplayLine,
+    StorageFault,
 };
-use troupe_types::{Content, Item, Line, Outcome, Record, RequestOutcome, RetryCause};
+use troupe_types::{Content, Item, Line, Op, Outcome, Record, RequestOutcome, RetryCause};
 
 pub struct Log {
     lines: watch::Sender<Vec<Line>>,
     /// From this line on nothing can be written, until a retry.
     pub full_at: Mutex<Option<u64>>,
+    /// But the ends of calls and turns can, if this is set.
+    pub reserve: AtomicBool,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { lines: watch::Sender::new(Vec::new()), full_at: Mutex::default() }
+        Self {
+            lines: watch::Sender::new(Vec::new()),
+            full_at: Mutex::default(),
+            reserve: AtomicBool::default(),
+        }
     }
 }
 
@@ -38,7 +47,7 @@ impl Log {
     /// A log that ends after the first `count` lines.
     pub fn cut(&self, count: usize) -> Arc<Self> {
         let lines = self.lines()[..count].to_vec();
-        Arc::new(Self { lines: watch::Sender::new(lines), full_at: Mutex::default() })
+        Arc::new(Self { lines: watch::Sender::new(lines), ..Self::default() })
     }
 
     /// What matters of each line, without ids.
@@ -46,9 +55,22 @@ impl Log {
         self.lines.borrow().iter().filter_map(|line| essence(&line.record)).collect()
     }
 
+    /// Why nothing can be written, once that is so.
+    fn full(&self) -> Option<StorageFault> {
+        let next = self.lines.borrow().len() as u64;
+        let full = self.full_at.lock().unwrap().is_some_and(|at| next >= at);
+        full.then(|| fault(FaultKind::Full, "no space left"))
+    }
+
     fn append(&self, seq: u64, record: &Record) -> Result<Appended, StorageFault> {
-        let fault = |kind, message: &str| StorageFault { kind, message: message.to_owned() };
-        if self.full_at.lock().unwrap().is_some_and(|at| seq >= at) {
+        let ends = match record {
+            Record::CallFinished(_) | Record::RequestFinished(_) | Record::TurnFinished(_) => true,
+            Record::OpAccepted(body) => body.submission.op == Op::Interrupt,
+            _ => false,
+        };
+        if self.full_at.lock().unwrap().is_some_and(|at| seq >= at)
+            && !(ends && self.reserve.load(Ordering::SeqCst))
+        {
             return Err(fault(FaultKind::Full, "no space left"));
         }
         let mut result = Ok(Appended { seq, offset: None, len: 100, digest: 0 });
@@ -63,6 +85,10 @@ impl Log {
         });
         result
     }
+}
+
+fn fault(kind: FaultKind, message: &str) -> StorageFault {
+    StorageFault { kind, message: message.to_owned() }
 }
 
 fn texts(content: &[Content]) -> String {
@@ -142,7 +168,7 @@ impl Role for Recorder {
                     let told = match log.append(seq, &record) {
                         Ok(appended) => {
                             if let Some(notify) = notify {
-                                let _ = notify.tool.tell(ToolMessage::StartRecorded);
+                                let _ = notify.tool.tell(Notify::message(&record));
                             }
                             ConversationMessage::Written(appended)
                         }
@@ -163,7 +189,9 @@ impl Role for Recorder {
                 let from = checkpoint.as_ref().map_or(0, |(offset, _)| offset / 100 + 1);
                 let rest = lines.iter().filter(|line| line.seq >= from).map(entry).collect();
                 let next_seq = lines.len() as u64;
-                cx.reply(reply, Ok(Replay { checkpoint, rest, next_seq, ..Replay::default() }));
+                let fault = log.full();
+                let replay = Replay { checkpoint, rest, next_seq, fault, ..Replay::default() };
+                cx.reply(reply, Ok(replay));
             }
             RecorderMessage::Read { offsets, reply } => {
                 let lines = log.lines();

@@ -21,7 +21,7 @@ use std::{
     sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, watch};
 use troupe_conversation::{Args, Conversation};
 use troupe_kit::{CallError, ChildSpec, Company, Kit, Mailbox, Order, Restart, Root};
 use troupe_messages::{
@@ -44,6 +44,8 @@ pub struct Stage {
     pub log: Arc<Log>,
     pub mailbox: Mailbox<ConversationMessage>,
     pub requests: Arc<Mutex<Vec<ModelRequest>>>,
+    /// Why nothing runs any more, while the log cannot be written.
+    pub rests: Arc<watch::Sender<Option<Failure>>>,
     /// What tools took effect, in order.
     pub effects: Arc<Mutex<Vec<String>>>,
 }
@@ -151,7 +153,7 @@ impl Stage {
     /// On a log that may have lines already; `held` as after the end of an earlier process.
     pub fn with(log: Arc<Log>, held: bool, settings: SessionSettings, script: Script) -> Self {
         let kit = Kit::default();
-        let (requests, effects) = (Arc::default(), Arc::default());
+        let (requests, effects, rests) = (Arc::default(), Arc::default(), Arc::default());
         let crew = PlayCrew {
             kit: kit.clone(),
             script,
@@ -176,6 +178,7 @@ impl Stage {
             crew: Arc::new(crew),
             held: Arc::new(AtomicBool::new(held)),
             opened: Arc::default(),
+            rests: Arc::clone(&rests),
         };
         let recorder_args = log::Args { log: Arc::clone(&log), conversation: mailbox.clone() };
         let often = (1000, Duration::from_secs(1));
@@ -194,7 +197,7 @@ impl Stage {
             Root::start(Company::new(&kit, "root", Order::Reverse).with(
                 ChildSpec::supervisor("session", &session).intensity(often.0, often.1).build(),
             ));
-        Self { kit, root, log, mailbox, requests, effects }
+        Self { kit, root, log, mailbox, requests, rests, effects }
     }
 
     /// As the library does: until it is accepted or refused.
@@ -229,6 +232,13 @@ impl Stage {
     /// Waits for a record of this kind.
     pub async fn kind(&self, kind: &'static str) {
         self.log.until(move |lines| lines.iter().any(|line| line.record.kind() == kind)).await;
+    }
+
+    /// Waits until nothing runs any more on a log that cannot be written.
+    pub async fn rest(&self) -> Failure {
+        let mut rests = self.rests.subscribe();
+        let rest = tokio::time::timeout(PATIENCE, rests.wait_for(Option::is_some)).await;
+        rest.unwrap().unwrap().clone().unwrap()
     }
 
     pub fn requests(&self) -> Vec<ModelRequest> {

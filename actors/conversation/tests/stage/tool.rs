@@ -22,6 +22,8 @@ pub struct Args {
 pub struct Tool {
     args: Args,
     ran: bool,
+    /// The end of the call, until it is in the log.
+    end: Option<Box<CallFinished>>,
 }
 
 impl Role for Tool {
@@ -29,7 +31,7 @@ impl Role for Tool {
     type Args = Args;
 
     async fn start(args: Args, _: Life<ToolMessage>) -> Result<Self, StartError> {
-        Ok(Self { args, ran: false })
+        Ok(Self { args, ran: false, end: None })
     }
 
     fn started(&mut self, cx: &mut Context<ToolMessage>) {
@@ -83,6 +85,17 @@ impl Role for Tool {
                     _ => self.finish(Outcome::Completed, cx),
                 }
             }
+            ToolMessage::FinishRecorded => cx.stop(),
+            ToolMessage::Report => {
+                match (self.end.clone(), self.args.item.tool.as_str()) {
+                    (Some(end), _) => self.tell(ToolFact::Finished(end), cx),
+                    // It is started again by its own answer.
+                    (None, "ask" | "read_slow") => {}
+                    (None, _) if !self.ran => self.starting(cx),
+                    (None, _) => {}
+                }
+            }
+            _ if self.end.is_some() => {}
             ToolMessage::AnswerDue { .. } => self.finish(Outcome::Completed, cx),
             ToolMessage::Cancel => self.finish(Outcome::Cancelled, cx),
             _ => {}
@@ -110,15 +123,15 @@ impl Tool {
         }
     }
 
-    fn finish(&self, outcome: Outcome, cx: &mut Context<ToolMessage>) {
-        let finished = CallFinished {
+    fn finish(&mut self, outcome: Outcome, cx: &mut Context<ToolMessage>) {
+        let end = CallFinished {
             call: self.args.item.call,
             outcome,
             result: CallResult::text(format!("done {}", self.args.item.wire_id)),
             detail: None,
             took_ms: 0,
         };
-        self.tell(ToolFact::Finished(Box::new(finished)), cx);
-        cx.stop();
+        self.end = Some(Box::new(end.clone()));
+        self.tell(ToolFact::Finished(Box::new(end)), cx);
     }
 }

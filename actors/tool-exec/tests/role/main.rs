@@ -10,4 +10,5 @@ mod looking;
 mod output;
 mod patches;
 mod puppet;
+mod recording;
 mod stage;

@@ -264,8 +264,15 @@ impl Stage {
         }
     }
 
-    /// The end of the call, whose role goes on.
+    /// The end of the call, whose role goes on once it is recorded.
     pub(crate) async fn left(&mut self) -> CallFinished {
+        let finished = self.told_end().await;
+        self.tell(ToolMessage::FinishRecorded);
+        finished
+    }
+
+    /// The end of the call, which is not recorded yet.
+    pub(crate) async fn told_end(&mut self) -> CallFinished {
         match self.next().await {
             Said::Finished(finished) => *finished,
             other => panic!("expected an end: {other:?}"),
@@ -306,6 +313,7 @@ impl Stage {
             Said::Finished(finished) => *finished,
             other => panic!("expected an end: {other:?}"),
         };
+        self.tell(ToolMessage::FinishRecorded);
         self.gone().await;
         assert_eq!(finished.call, self.call);
         finished

@@ -64,6 +64,13 @@ fn play(most: u32, side_by_side: bool, events: &[u16]) -> (u64, usize) {
     for (call, times) in &world.ran {
         assert_eq!(*times, 1, "the call {call} took effect once");
     }
+    for line in &world.log {
+        if let Record::CallFinished(body) = &line.record
+            && let Some(outcome) = world.ended.get(&body.call)
+        {
+            assert_eq!(&body.outcome, outcome, "a known end is recorded; {:?}", world.last_lines());
+        }
+    }
     assert!(world.machine.state.core.turn.is_none(), "no turn stays open");
     assert!(world.machine.state.core.inbox.is_empty(), "no prompt waits for ever");
     (world.steps, world.at_once)

@@ -44,6 +44,7 @@ enum Stage {
     Asking,
     Starting,
     Running,
+    Ended,
 }
 
 struct Tool {
@@ -53,6 +54,8 @@ struct Tool {
     recorded: bool,
     cancelled: bool,
     answer: Option<Decision>,
+    /// The end of its call, until that is in the log.
+    end: Option<Box<CallFinished>>,
 }
 
 pub(crate) struct World {
@@ -63,6 +66,8 @@ pub(crate) struct World {
     handed: VecDeque<(u64, Record, Option<CallId>)>,
     acknowledged: VecDeque<Appended>,
     full: bool,
+    /// There is room for the ends of what runs.
+    reserve: bool,
     bulk: VecDeque<Told>,
     streams: BTreeMap<RequestId, Stream>,
     tools: BTreeMap<CallId, Tool>,
@@ -75,9 +80,11 @@ pub(crate) struct World {
     /// How often each call took effect; calls that change nothing are not counted.
     pub(crate) ran: HashMap<CallId, u32>,
     /// Calls that take no more effect.
-    ended: HashSet<CallId>,
+    over: HashSet<CallId>,
     /// The most calls that took effect at the same time.
     pub(crate) at_once: usize,
+    /// How calls ended that took effect and whose tool exec lived until its end was in the log.
+    pub(crate) ended: HashMap<CallId, Outcome>,
     pub(crate) steps: u64,
     /// Lines that a disk without room refused count as never written.
     failed: bool,
@@ -107,6 +114,7 @@ impl World {
             handed: VecDeque::new(),
             acknowledged: VecDeque::new(),
             full: false,
+            reserve: false,
             bulk: VecDeque::new(),
             streams: BTreeMap::new(),
             tools: BTreeMap::new(),
@@ -117,8 +125,9 @@ impl World {
             watched: None,
             requests: Vec::new(),
             ran: HashMap::new(),
-            ended: HashSet::new(),
+            over: HashSet::new(),
             at_once: 0,
+            ended: HashMap::new(),
             steps: 0,
             failed: false,
         };
@@ -143,7 +152,7 @@ impl World {
         match effect {
             Effect::Append { seq, record, notify, .. } => {
                 if let Record::CallFinished(body) = record.as_ref() {
-                    self.ended.insert(body.call);
+                    self.over.insert(body.call);
                 }
                 self.handed.push_back((seq, *record, notify));
             }
@@ -169,10 +178,12 @@ impl World {
                     recorded: false,
                     cancelled: false,
                     answer: plan.answer,
+                    end: None,
                 };
                 assert!(self.tools.insert(call, tool).is_none(), "one tool exec for a call");
                 let most = self.settings.parallel_calls();
-                assert!(self.tools.len() <= most, "at most {most}: {:?}", self.last_lines());
+                let busy = self.tools.values().filter(|tool| tool.stage != Stage::Ended).count();
+                assert!(busy <= most, "at most {most}: {:?}", self.last_lines());
             }
             Effect::CancelTool(call) => {
                 if let Some(tool) = self.tools.get_mut(&call) {
@@ -180,6 +191,7 @@ impl World {
                 }
             }
             Effect::Report(call) => self.report(call),
+            Effect::Release(call) => self.let_go(call),
             Effect::Answer(call, decision) => {
                 if let Some(tool) = self.tools.get_mut(&call) {
                     tool.answer = Some(decision);
@@ -194,7 +206,11 @@ impl World {
             Effect::Gather => self.to_gather = true,
             Effect::RetryLog => self.full = false,
             Effect::Fail(_) => self.failed = true,
-            Effect::Reply(..) | Effect::Refuse(_) | Effect::Warm | Effect::Pause(_) => {}
+            Effect::Reply(..)
+            | Effect::Refuse(_)
+            | Effect::Rest(_)
+            | Effect::Warm
+            | Effect::Pause(_) => {}
         }
     }
 
@@ -303,7 +319,10 @@ impl World {
                 _ => {}
             },
             29 => self.tick(100 + u32::try_from(pick).unwrap_or(0) * 50),
-            30 => self.full |= pick.is_multiple_of(64),
+            30 => {
+                self.full |= pick.is_multiple_of(64);
+                self.reserve = pick.is_multiple_of(128);
+            }
             _ => self.look(),
         }
     }
@@ -315,18 +334,25 @@ impl World {
 
     fn write_one(&mut self) {
         let Some((seq, record, notify)) = self.handed.pop_front() else { return };
-        if self.full {
+        if self.full && !(self.reserve && self.machine.live.winding) {
             self.handed.clear();
-            let fault = StorageFault { kind: FaultKind::Full, message: "full".to_owned() };
+            let fault = full();
             return self.step(|machine, out| machine.step(Input::NotWritten(seq, &fault), out));
         }
         if seq != self.log.len() as u64 {
             // An append of an incarnation that is gone, after its successor's.
             return;
         }
+        let end = matches!(record, Record::CallFinished(_));
         self.log.push(Line { seq, at: 0, record });
-        if let Some(tool) = notify.and_then(|call| self.tools.get_mut(&call)) {
-            tool.recorded = true;
+        match notify {
+            Some(call) if end => self.let_go(call),
+            Some(call) => {
+                if let Some(tool) = self.tools.get_mut(&call) {
+                    tool.recorded = true;
+                }
+            }
+            None => {}
         }
         self.acknowledged.push_back(Appended {
             seq,
@@ -382,6 +408,10 @@ impl World {
                 let fact = starting(tool.access);
                 self.bulk.push_back(Told::Tool(call, fact));
             }
+            Stage::Ended => {
+                let end = tool.end.clone().expect("it has ended");
+                self.bulk.push_back(Told::Tool(call, ToolFact::Finished(end)));
+            }
             _ => {}
         }
     }
@@ -389,6 +419,13 @@ impl World {
     fn runs(&self, pick: usize) -> bool {
         let tool = self.tools.values().nth(pick % self.tools.len().max(1));
         tool.is_some_and(|tool| tool.stage == Stage::Running)
+    }
+
+    /// The end of its call is in the log, or nobody waits for it.
+    fn let_go(&mut self, call: CallId) {
+        if self.tools.remove(&call).is_some() {
+            self.bulk.push_back(Told::ToolGone(call));
+        }
     }
 
     fn tool_on(&mut self, pick: usize) {
@@ -405,6 +442,7 @@ impl World {
             }))
         };
         let fact = match tool.stage {
+            Stage::Ended => return,
             Stage::Running if tool.cancelled => finished(Outcome::Cancelled),
             Stage::Running => finished(Outcome::Completed),
             _ if tool.cancelled => finished(Outcome::Cancelled),
@@ -436,13 +474,16 @@ impl World {
             }
             Stage::Starting => return,
         };
-        let over = matches!(fact, ToolFact::Finished(_));
-        self.bulk.push_back(Told::Tool(call, fact));
-        if over {
-            self.tools.remove(&call);
-            self.ended.insert(call);
-            self.bulk.push_back(Told::ToolGone(call));
+        if let ToolFact::Finished(end) = &fact {
+            // Without a record of its start there is no room for its end.
+            if tool.stage == Stage::Running && tool.recorded {
+                self.ended.insert(call, end.outcome.clone());
+            }
+            tool.stage = Stage::Ended;
+            tool.end = Some(end.clone());
+            self.over.insert(call);
         }
+        self.bulk.push_back(Told::Tool(call, fact));
     }
 
     /// A call takes effect: nothing runs beside it that must not, and no earlier call is left out.
@@ -467,7 +508,7 @@ impl World {
             _ => None,
         });
         let earlier = calls.skip_while(|item| item.call != call).skip(1);
-        for item in earlier.filter(|item| !self.ended.contains(&item.call)) {
+        for item in earlier.filter(|item| !self.over.contains(&item.call)) {
             assert!(fit(own, access(&item.tool)), "before {item:?}: {:?}", self.last_lines());
         }
     }
@@ -512,8 +553,9 @@ impl World {
             && tool.stage == Stage::Running
             && tool.item.tool != "read"
         {
-            self.ended.insert(call);
+            self.over.insert(call);
         }
+        self.ended.remove(&call);
         self.bulk.push_back(Told::ToolGone(call));
     }
 
@@ -540,7 +582,9 @@ impl World {
         self.acknowledged.clear();
         self.bulk.clear();
         self.streams.clear();
-        self.tools.clear();
+        for call in std::mem::take(&mut self.tools).into_keys() {
+            self.ended.remove(&call);
+        }
         self.full = false;
         self.incarnation = 1;
         self.begin(true, true);
@@ -572,6 +616,8 @@ impl World {
             stream,
             tools: self.tools.keys().copied().collect(),
             found: Found::default(),
+            storage: self.full.then(full),
+            winding: self.full,
             ..Live::default()
         };
         self.machine = machine(&self.settings, state, live);
@@ -659,6 +705,10 @@ fn access(tool: &str) -> Access {
 
 fn starting(access: Access) -> ToolFact {
     ToolFact::Starting { detail: CallDetail::Tool { summary: "x".to_owned() }, access }
+}
+
+fn full() -> StorageFault {
+    StorageFault { kind: FaultKind::Full, message: "full".to_owned() }
 }
 
 fn entry(line: &Line) -> ReplayLine {
