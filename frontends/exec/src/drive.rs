@@ -20,7 +20,7 @@ use troupe_types::{
 /// How long an interrupted turn has to end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long the last lines may take once the end was ordered.
+/// How long the reader may take nothing of the last lines once the end was ordered.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What is driven: an open session.
@@ -102,9 +102,10 @@ pub async fn drive<S: Session>(
     };
     let mut code = driver.run(task, &mut signals).await;
     let Driver { sink, last_message, .. } = driver;
+    let taken = sink.taken();
     let hurry = async {
         let signals = signalled(&mut signals, 1).await;
-        tokio::time::sleep(LAST_WORDS).await;
+        taken.stalled(LAST_WORDS).await;
         signals.code()
     };
     let written = tokio::select! {

@@ -5,6 +5,11 @@ use serde_json::Value;
 use std::{
     collections::VecDeque,
     io::{self, BufWriter, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,6 +34,41 @@ pub struct Sink {
     chunks: mpsc::Sender<Chunk>,
     /// The first failure, or none, once everything is written.
     written: oneshot::Receiver<io::Result<()>>,
+    taken: Taken,
+}
+
+/// Counts the bytes that the reader has taken.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Taken(Arc<AtomicU64>);
+
+impl Taken {
+    /// Waits until the reader has taken nothing for so long.
+    pub(crate) async fn stalled(&self, patience: Duration) {
+        loop {
+            let before = self.0.load(Ordering::Relaxed);
+            tokio::time::sleep(patience).await;
+            if self.0.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
+struct Counted<W> {
+    stream: W,
+    taken: Taken,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.stream.write(bytes)?;
+        self.taken.0.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 impl Sink {
@@ -39,13 +79,20 @@ impl Sink {
     pub fn new(stream: impl Write + Send + 'static) -> io::Result<Self> {
         let (chunks, queue) = mpsc::channel(WAITING);
         let (done, written) = oneshot::channel();
+        let taken = Taken::default();
+        let stream = Counted { stream, taken: taken.clone() };
         std::thread::Builder::new().name("output".to_owned()).stack_size(128 * 1024).spawn(
             move || {
                 // Nobody waits for it any more if the process ends early.
                 drop(done.send(write_all(stream, queue)));
             },
         )?;
-        Ok(Self { pending: VecDeque::new(), chunks, written })
+        Ok(Self { pending: VecDeque::new(), chunks, written, taken })
+    }
+
+    /// How far its reader is.
+    pub(crate) fn taken(&self) -> Taken {
+        self.taken.clone()
     }
 
     /// A way to the stream for another thread.

@@ -176,10 +176,12 @@ fn patch(operation: &str) -> Option<String> {
         #[serde(rename = "type", borrow)]
         kind: Name<'a>,
         path: String,
+        /// Absent or null where a file is deleted.
         #[serde(default)]
-        diff: String,
+        diff: Option<String>,
     }
     let Operation { kind, path, diff } = serde_json::from_str(operation).ok()?;
+    let diff = diff.unwrap_or_default();
     let head = match &*kind.0 {
         "create_file" => "Add",
         "update_file" => "Update",

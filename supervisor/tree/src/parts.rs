@@ -1,9 +1,13 @@
 //! What all sessions of a company share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 use troupe_kit::{Kit, Mailbox};
 use troupe_messages::{PolicyMessage, SandboxMessage, SessionsMessage};
 use troupe_recorder::Scribes;
+use troupe_sandbox::Launcher;
 use troupe_types::ToolSpec;
 
 /// What all sessions of a company share.
@@ -17,4 +21,7 @@ pub(crate) struct Parts {
     pub(crate) tools: Arc<[ToolSpec]>,
     /// The path of the user's shell.
     pub(crate) shell: Arc<str>,
+    /// Kept until the company has stopped: dropping the last handle waits for the launcher's end,
+    /// which a supervisor's handler must not do.
+    pub(crate) launcher: Mutex<Option<Arc<Launcher>>>,
 }

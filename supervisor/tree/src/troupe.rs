@@ -66,6 +66,8 @@ impl Troupe {
         let sessions = Mailbox::new(&kit, "troupe/sessions", 64);
         let conversations = Company::new(&kit, "troupe/conversations", Order::Together);
         let shell = setup.shell.clone().unwrap_or_else(troupe_sandbox::which_shell);
+        let launcher =
+            Arc::new(setup.launcher.clone().map_or_else(Launcher::default, Launcher::new));
         let parts = Arc::new(Parts {
             kit: kit.clone(),
             sessions_dir: setup.sessions_dir.clone(),
@@ -75,11 +77,10 @@ impl Troupe {
             sessions: sessions.clone(),
             tools: troupe_tool_exec::tools::specs().into(),
             shell: shell.display().to_string().into(),
+            launcher: Mutex::new(Some(Arc::clone(&launcher))),
         });
         let sandbox_args = troupe_sandbox_actor::Args {
-            launcher: Arc::new(
-                setup.launcher.clone().map_or_else(Launcher::default, Launcher::new),
-            ),
+            launcher,
             environment: Arc::new(setup.environment.clone()),
             surveyor: Arc::default(),
             // Rules that cannot be read mean none; a session with such rules is not opened.
@@ -290,6 +291,8 @@ impl Troupe {
     pub async fn stop(&self) -> Exit {
         let exit = self.root.stop().await;
         self.parts.scribes.flush(FLUSH).await;
+        let launcher = self.parts.launcher.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ended = spawn_blocking(move || drop(launcher)).await;
         exit
     }
 }

@@ -77,12 +77,26 @@ fn output_of(item: &Value) -> Result<Option<(String, String)>, String> {
         return Ok(Some((string(item, "tool_call_id")?, "tool message".to_owned())));
     }
     match item["type"].as_str() {
+        Some("tool_search_output") => {
+            Ok(Some((string(item, "call_id")?, "tool_search_call_output".to_owned())))
+        }
         Some(kind) if kind.ends_with("_call_output") => {
             Ok(Some((string(item, "call_id")?, kind.to_owned())))
         }
         _ => Ok(None),
     }
 }
+
+/// Kinds of calls that always have an id.
+const ANSWERED: [&str; 7] = [
+    "function_call",
+    "custom_tool_call",
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+    "computer_call",
+    "tool_search_call",
+];
 
 fn calls_of(item: &Value) -> Result<Vec<(String, String)>, String> {
     if let Some(calls) = item["tool_calls"].as_array() {
@@ -99,6 +113,8 @@ fn calls_of(item: &Value) -> Result<Vec<(String, String)>, String> {
             | "mcp_call",
         )
         | None => Ok(Vec::new()),
+        // A kind that nobody knows need not have an id to answer to.
+        Some(kind) if !ANSWERED.contains(&kind) && item.get("call_id").is_none() => Ok(Vec::new()),
         Some(kind) if kind.ends_with("_call") => {
             Ok(vec![(string(item, "call_id")?, format!("{kind}_output"))])
         }

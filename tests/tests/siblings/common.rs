@@ -145,7 +145,9 @@ pub(crate) fn ends(finished: &Finished, code: i32) -> Value {
 pub(crate) fn told(finished: &Finished) -> String {
     let mut told = finished.stderr();
     for line in finished.json_lines() {
-        for value in [&line["message"], &line["item"]["message"], &line["error"]["message"]] {
+        let item = &line["item"];
+        let errors = [&item["message"], &item["error"]["message"], &line["error"]["message"]];
+        for value in errors.into_iter().chain([&line["message"]]) {
             told.push('\n');
             told.push_str(value.as_str().unwrap_or_default());
         }

@@ -4,11 +4,12 @@ use crate::stage::Stage;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 use troupe_kit::{Fault, Moment};
 use troupe_messages::Verdict;
 use troupe_policy::{Hook, Pipeline};
@@ -17,14 +18,34 @@ use troupe_types::CallId;
 /// The longest that anything may stand still.
 const GAP: Duration = Duration::from_millis(100);
 
-/// A pipeline whose first `count` questions hang until the sender is dropped.
-fn hanging(count: usize) -> (Pipeline, Sender<()>) {
+/// Holds questions up until it is dropped.
+struct Hold {
+    _hold: Sender<()>,
+    came: watch::Receiver<usize>,
+}
+
+impl Hold {
+    /// Waits until so many questions hang.
+    async fn has(&mut self, count: usize) {
+        self.came.wait_for(|came| *came >= count).await.unwrap();
+    }
+}
+
+/// A pipeline whose first `count` questions hang.
+fn hanging(count: usize) -> (Pipeline, Hold) {
     let (hold, held) = channel::<()>();
     let held: Vec<Mutex<Receiver<()>>> = vec![Mutex::new(held)];
-    let came = AtomicUsize::new(0);
+    let (arrived, came) = watch::channel(0);
     let released = AtomicBool::new(false);
     let hook: Hook = Arc::new(move |stage| {
-        if stage == "files" && came.fetch_add(1, Ordering::SeqCst) < count {
+        let mut place = 0;
+        if stage == "files" {
+            arrived.send_modify(|came| {
+                place = *came;
+                *came += 1;
+            });
+        }
+        if stage == "files" && place < count {
             while !released.load(Ordering::SeqCst) {
                 let gone = held[0].lock().unwrap().recv_timeout(Duration::from_millis(5));
                 let gone = gone == Err(std::sync::mpsc::RecvTimeoutError::Disconnected);
@@ -33,7 +54,7 @@ fn hanging(count: usize) -> (Pipeline, Sender<()>) {
         }
         Ok(())
     });
-    (Pipeline { hook: Some(hook), ..Pipeline::default() }, hold)
+    (Pipeline { hook: Some(hook), ..Pipeline::default() }, Hold { _hold: hold, came })
 }
 
 /// The longest time in which this thread's runtime did not come round, while `work` ran.
@@ -86,12 +107,13 @@ async fn the_runtime_goes_on_and_the_question_is_refused_in_the_end() {
 #[tokio::test]
 async fn other_questions_are_answered_meanwhile() {
     // As many hang at once as leave one thread.
-    let (pipeline, hold) = hanging(7);
+    let (pipeline, mut hold) = hanging(7);
     let mut stage = Stage::new(pipeline);
     let asked = Instant::now();
     for _ in 0..7 {
         stage.ask(CallId::new(), "git push");
     }
+    hold.has(7).await;
     for _ in 0..20 {
         assert_eq!(stage.judge("ls").await, Verdict::Allow);
     }
@@ -104,10 +126,11 @@ async fn other_questions_are_answered_meanwhile() {
 
 #[tokio::test]
 async fn questions_of_one_call_keep_their_order() {
-    let (pipeline, hold) = hanging(1);
+    let (pipeline, mut hold) = hanging(1);
     let mut stage = Stage::new(pipeline);
     let call = CallId::new();
     stage.ask(call, "git push");
+    hold.has(1).await;
     stage.ask(call, "ls");
     assert_eq!(stage.judge("pwd").await, Verdict::Allow);
     drop(hold);
@@ -128,11 +151,12 @@ async fn a_burst_is_answered_whole() {
 
 #[tokio::test]
 async fn what_the_threads_have_is_answered_after_the_role_is_gone() {
-    let (pipeline, hold) = hanging(1);
+    let (pipeline, mut hold) = hanging(1);
     let mut stage = Stage::new(pipeline);
     let kill = Fault { role: "policy".to_owned(), at: 1, moment: Moment::Kill };
     stage.faults.inject(kill);
     stage.ask(CallId::new(), "git push");
+    hold.has(1).await;
     assert_eq!(stage.judge("pwd").await, Verdict::Allow);
     assert_eq!(stage.faults.landed().len(), 1);
     drop(hold);

@@ -114,9 +114,11 @@ async fn prepare(
         Words::New { prompt } => (None, prompt),
         Words::Resume { which, prompt } => (Some(which), prompt),
     };
+    reach(named(&args)).await;
     let cwd = setup::working_directory(args.cd.as_deref())?;
     let loaded = setup::read(config, &cwd, flags(&args))?;
     setup::warn(&loaded);
+    reach(loaded.config.model_instructions_file.clone().into_iter().collect()).await;
     let mut company = Setup::new(&loaded);
     setup::usable(&company.policy)?;
     let chosen = setup::choose(&loaded, args.oss, args.local_provider.as_deref(), &company).await?;
@@ -147,6 +149,22 @@ async fn prepare(
     task.work = conversation.work();
     task.going_on = going_on(&args, conversation.id());
     Ok(Ready { args, loaded, header, troupe, conversation, task, temporary })
+}
+
+/// The files and folders that the arguments name.
+fn named(args: &ExecArgs) -> Vec<PathBuf> {
+    let single = [&args.cd, &args.output_schema, &args.output_last_message].into_iter().flatten();
+    single.chain(&args.add_dir).chain(&args.images).cloned().collect()
+}
+
+/// Looks at files on a thread of its own before they are used here. Where a file system hangs, signals
+/// are acted on meanwhile.
+async fn reach(paths: Vec<PathBuf>) {
+    if paths.is_empty() {
+        return;
+    }
+    let look = move || paths.iter().for_each(|path| drop(std::fs::metadata(path)));
+    drop(tokio::task::spawn_blocking(look).await);
 }
 
 /// The command that goes on with the session; a session that is not kept has none.
