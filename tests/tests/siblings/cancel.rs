@@ -177,16 +177,6 @@ fn signals() {
         ends_by(running, Signal::Interrupt, &stage);
         goes_on(&server, &stage);
     }));
-    rows.push(row("while the connection is being made, to nowhere", || {
-        let stage = Stage::new().with_provider("http://10.255.255.1:9/v1", Wire::Chat);
-        let running = exec(&stage)
-            .args(["-c", "model_providers.test.connect_timeout_ms=60000"])
-            .arg("go")
-            .start();
-        let log = poll(DEADLINE, || stage.logs().pop()).expect("a log");
-        log.wait_kind("RequestStarted", 1);
-        ends_by(running, Signal::Interrupt, &stage);
-    }));
     for scheme in ["http", "socks5h", "socks4a"] {
         rows.push(row(format!("while a proxy keeps silent: {scheme}"), move || {
             let (url, count) = holding(b"");
