@@ -108,7 +108,7 @@ fn signals() {
                 let server = ModelServer::start(Script::always(calls(list)));
                 let stage = Stage::new().with_wire(&server, wire);
                 let running = exec(&stage).arg("go").start();
-                poll(DEADLINE, || stage.exists("ran").then_some(())).expect("it has begun");
+                wait_written(&stage, "ran");
                 ends_by(running, Signal::Interrupt, &stage);
                 assert_eq!(stage.read("ran"), "0\n");
                 goes_on(&server, &stage);

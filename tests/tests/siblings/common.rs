@@ -10,6 +10,7 @@ use std::{
 use troupe_tests::{
     model_server::*,
     stage::{Finished, Run, Stage},
+    wait::{DEADLINE, poll},
 };
 
 /// How long a run may take: one that hangs ends its row.
@@ -181,6 +182,13 @@ pub(crate) fn any(text: &str, words: &[&str]) {
     let lower = text.to_lowercase();
     let found = words.iter().any(|word| lower.contains(&word.to_lowercase()));
     assert!(found, "none of {words:?} in: {text}");
+}
+
+/// Waits until a command has written something to this file of the working directory: a shell makes
+/// the file first.
+pub(crate) fn wait_written(stage: &Stage, file: &str) {
+    let written = || stage.exists(file) && !stage.read(file).is_empty();
+    poll(DEADLINE, || written().then_some(())).expect("the command runs");
 }
 
 /// A call of the shell.

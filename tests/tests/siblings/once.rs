@@ -13,7 +13,6 @@ use std::{
 use troupe_tests::{
     model_server::*,
     stage::{Signal, Stage},
-    wait::{DEADLINE, poll},
 };
 
 /// A session whose process was killed while its one command ran; one turn was complete before.
@@ -28,7 +27,7 @@ fn broken_off(wire: Wire) -> (ModelServer, Stage) {
     let stage = Stage::new().with_wire(&server, wire);
     ends(&exec(&stage).arg("the first PROMPT").run(), 0);
     let mut running = exec(&stage).args(["resume", "--last", "the second PROMPT"]).start();
-    poll(DEADLINE, || stage.exists("marks").then_some(())).expect("the command runs");
+    wait_written(&stage, "marks");
     running.signal(Signal::Kill);
     running.kill_tree();
     drop(running.wait());
