@@ -81,7 +81,7 @@ pub fn apply_journaled(
     fs: &dyn FileSystem,
     folder: &Path,
 ) -> Result<Summary, ApplyError> {
-    // Whoever comes second sees what the first one wrote, and stops: otherwise it would put its own
+    // The second process sees what the first one wrote, and stops: otherwise it would put its own
     // text over it, and both would say that they succeeded.
     let _turn = take_turn(folder);
     let mut keeper = Keeper { folder, written: None };

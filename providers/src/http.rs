@@ -84,7 +84,7 @@ impl Http {
         connect_timeout: Duration,
     ) -> Result<Client, ConnectError> {
         let kind = self.kind(url, connect_timeout);
-        // Whoever holds the lock builds one.
+        // Only the holder of the lock builds one.
         let known = self.0.clients.try_lock().ok().and_then(|clients| find(&clients, &kind));
         if let Some(client) = known {
             return Ok(client);

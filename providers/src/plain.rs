@@ -80,7 +80,7 @@ impl<'a> Plain<'a> {
         found.then_some(PlainValue::Empty)
     }
 
-    /// A number whose first digit has been read. What follows it is looked at by whoever reads on.
+    /// A number whose first digit has been read. The caller looks at what follows it.
     fn number(&mut self, first: u8) -> Option<u64> {
         let mut number = u64::from(first - b'0');
         while let Some(digit @ b'0'..=b'9') = self.json.as_bytes().get(self.at) {

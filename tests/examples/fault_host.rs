@@ -29,7 +29,7 @@ struct At {
     point: LogPoint,
     seq: u64,
     action: HookAction,
-    /// Who is told of an interrupt.
+    /// The receiver of the interrupt, if the fault is one.
     interrupt: Option<watch::Sender<Option<Signals>>>,
     struck: AtomicBool,
 }

@@ -184,15 +184,19 @@ fn aborted_everywhere(steps: Steps, at_least: u64) {
     let lines = undisturbed(steps);
     assert!(lines > at_least, "{lines}");
     let points = ["before-write", "after-write", "after-publish"];
-    let cases: Vec<(u64, &str)> =
-        (0..lines).flat_map(|seq| points.map(|point| (seq, point))).collect();
-    let cases = Mutex::new(cases.into_iter());
+    at_each(lines, &points, |seq, point| aborted(steps, seq, point));
+}
+
+/// Tries each point of each of so many lines, two at a time.
+fn at_each(lines: u64, points: &[&str], attempt: impl Fn(u64, &str) + Sync) {
+    let cases = (0..lines).flat_map(|seq| points.iter().map(move |point| (seq, *point)));
+    let cases = Mutex::new(cases);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 loop {
                     let Some((seq, point)) = cases.lock().unwrap().next() else { return };
-                    aborted(steps, seq, point);
+                    attempt(seq, point);
                 }
             });
         }
@@ -232,19 +236,7 @@ fn interrupted_at_every_record_with_calls_side_by_side() {
 fn interrupted_everywhere(steps: Steps) {
     let lines = undisturbed(steps);
     let points = ["before-write", "after-publish"];
-    let cases: Vec<(u64, &str)> =
-        (0..lines).flat_map(|seq| points.map(|point| (seq, point))).collect();
-    let cases = Mutex::new(cases.into_iter());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let Some((seq, point)) = cases.lock().unwrap().next() else { return };
-                    interrupted(steps, seq, point);
-                }
-            });
-        }
-    });
+    at_each(lines, &points, |seq, point| interrupted(steps, seq, point));
 }
 
 fn interrupted(steps: Steps, seq: u64, point: &str) {

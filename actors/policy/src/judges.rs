@@ -20,14 +20,14 @@ use troupe_kit::Mailbox;
 use troupe_messages::{Judged, ToolMessage, Verdict};
 use troupe_types::CallId;
 
-/// How many questions are judged at once.
+/// The most questions that are judged at once.
 const MOST_THREADS: usize = 8;
-/// How many threads may hang beside them. More are not replaced: the questions wait, and are refused.
+/// The most hanging threads that are replaced. Beyond that questions wait, and are refused.
 const MOST_HANGING: usize = 32;
-/// How many threads stay while there is nothing to judge.
+/// The number of threads that stay while there is nothing to judge.
 const KEPT: usize = 2;
 
-/// The way back to whoever asked. The first answer counts.
+/// The way back to the tool exec that asked. The first answer counts.
 pub(crate) struct Asker {
     call: CallId,
     tool: Mailbox<ToolMessage>,

@@ -56,7 +56,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What whoever asked is told. What cannot be parsed may do more than its parts say.
+    /// The answer to the tool exec that asked. What cannot be parsed may do more than its parts say.
     #[must_use]
     pub fn judged(self) -> Judged {
         let read_only = self.parsed && self.class == Some(Class::ReadOnly);

@@ -1,4 +1,4 @@
-//! One task from its prompt to its end: events out, questions refused, signals heeded.
+//! One task from its prompt to its end: it writes events, refuses questions and acts on signals.
 
 use crate::{
     closing::{Closing, GoingOn},

@@ -271,7 +271,7 @@ impl Machine {
         }
     }
 
-    /// What a tool exec said last may have been in an append that failed, or was not heard.
+    /// Asks tool execs to report again: their last report may have been lost with a failed append.
     pub(crate) fn ask_for_reports(&self, out: &mut Effects) {
         let open = self.state.core.open_calls().map(|call| call.call);
         let running = self.state.core.background.iter().filter(|process| !process.ended);

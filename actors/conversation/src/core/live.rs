@@ -16,11 +16,11 @@ pub(crate) struct Found {
     pub(crate) mended: Option<(u64, String)>,
 }
 
-/// What a tool exec has found out about its call.
+/// Holds the findings of a tool exec about its call, before the call starts.
 pub(crate) struct Looked {
-    /// What it may change.
+    /// The most that the call may change.
     pub(crate) access: Access,
-    /// What it does, once it is ready to: its start is to be recorded.
+    /// The call's description, once it is ready to start: its start is to be recorded.
     pub(crate) ready: Option<CallDetail>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Live {
     pub(crate) begun: HashSet<CallId>,
     /// Counts the starts of each open call's tool exec.
     pub(crate) attempts: HashMap<CallId, u32>,
-    /// What tool execs found out about open calls.
+    /// The findings of tool execs about open calls.
     pub(crate) looked: HashMap<CallId, Looked>,
     /// Lines and bytes since the last checkpoint.
     pub(crate) since_checkpoint: (u64, u64),

@@ -121,7 +121,7 @@ pub(crate) enum Effect {
     Refuse(Failure),
     /// Send [`Input::MarkerCame`] behind everything that waits.
     Mark,
-    /// Report the time that the turn was worked on, after at most so many milliseconds.
+    /// Send [`Input::Tick`] for this turn after so long.
     Watch(TurnId, Duration),
     /// Read the lines at these offsets.
     ReadContext(Vec<u64>),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-/// How large a piece grows, in bytes.
+/// The largest size to which a piece grows, in bytes.
 const PIECE: usize = 64 * 1024;
 
 /// See the module's documentation. Written as one string.

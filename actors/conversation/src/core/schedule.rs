@@ -78,7 +78,7 @@ impl Machine {
         closed
     }
 
-    /// What a call may change, as far as it is known.
+    /// Returns the most that a call may change, or none if that is not known yet.
     fn access(&self, call: &Call) -> Option<Access> {
         let looked = || self.live.looked.get(&call.call).map(|looked| looked.access);
         let promised = || {
@@ -104,13 +104,13 @@ impl Machine {
         }
     }
 
-    /// Whether it takes effect now, or may do so at any moment.
+    /// Returns true if the call takes effect now, or may do so at any moment.
     fn runs(&self, call: &Call, access: Access) -> bool {
         let looks = self.live.tools.contains(&call.call) && !self.is_ready(call.call);
         call.started || looks && access == Access::Read
     }
 
-    /// Whether its tool exec waits for the record of its start.
+    /// Returns true if the call's tool exec waits for the record of its start.
     fn is_ready(&self, call: CallId) -> bool {
         self.live.looked.get(&call).is_some_and(|looked| looked.ready.is_some())
     }

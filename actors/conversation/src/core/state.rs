@@ -160,7 +160,7 @@ pub(crate) struct Call {
     pub(crate) asked: Option<ApprovalAsk>,
     pub(crate) answer: Option<Decision>,
     pub(crate) started: bool,
-    /// What it may change, as the record of its start says.
+    /// The most that it may change, as the record of its start says.
     #[serde(default)]
     pub(crate) access: Option<Access>,
     pub(crate) finished: bool,

@@ -74,7 +74,7 @@ async fn what_a_call_may_change_is_told_when_it_is_ready() {
                 }
                 other => panic!("expected a start or a question: {other:?}"),
             }
-            // Whoever was started again hears the same once more.
+            // A conversation that was started again hears the same once more.
             stage.tell(ToolMessage::Report);
             match (ends_with, stage.next().await) {
                 ("start", Said::Starting(_, access)) | ("question", Said::Asked(_, access)) => {

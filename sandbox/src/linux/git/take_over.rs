@@ -77,7 +77,7 @@ pub(crate) fn is_changed(repository: &Repository) -> bool {
 /// Takes over what is sound. Nothing else may run in the namespaces: links that it left are not
 /// followed.
 pub(crate) fn take_over(repository: &Repository) -> Taken {
-    // One at a time, whoever's commands they are. It is let go when it is closed.
+    // One take-over at a time, across all processes. Closing the file releases the lock.
     let lock = File::open(place(&repository.original)).and_then(|folder| {
         folder.lock()?;
         Ok(folder)
