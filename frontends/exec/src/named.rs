@@ -1,7 +1,7 @@
 //! Files that the user names: pictures, schemas.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -18,7 +18,7 @@ pub fn open_named(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::FileTypeExt;
-        let kind = fs::metadata(path)?.file_type();
+        let kind = std::fs::metadata(path)?.file_type();
         if kind.is_fifo() && path.canonicalize().is_ok() {
             return Err(io::Error::other("it is a named pipe, not a file"));
         }
